@@ -1,0 +1,85 @@
+//! The admin listener: health, metrics and the API, for operators. Errors are problem documents (RFC 9457).
+
+mod problem;
+mod receipts;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::Secret;
+use crate::ingest::Ingest;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::server::health::{Health, livez};
+use problem::Problem;
+
+/// What the admin listener shows.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) journal: Journal,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Health,
+    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) token: Option<Secret>,
+}
+
+/// The admin routes.
+pub(crate) fn router(admin: Admin) -> Router {
+    let ready = admin.health.clone();
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/api/v1/receipts", get(receipts::list))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))
+        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "use GET"))
+        .layer(from_fn_with_state(admin.clone(), authorize));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(move || ready.readyz()))
+        .route("/healthz", get(healthz))
+        .merge(guarded)
+        .layer(CatchPanicLayer::new())
+        .with_state(admin)
+}
+
+/// With a token configured, lets nobody pass who does not bring it.
+async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let Some(token) = &admin.token else { return next.run(request).await };
+    let given = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let given = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    if given.is_some_and(|(_, given)| token.expose().as_bytes().ct_eq(given).into()) {
+        return next.run(request).await;
+    }
+    let mut response =
+        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`").into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.ingest.measure();
+    admin.metrics.journal_bytes.set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
+    match admin.metrics.encode() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => Problem::internal(&error).into_response(),
+    }
+}
+
+/// The same verdict as `/readyz`, with what it rests on.
+async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
+    let (status, verdict) = admin.health.readyz().await;
+    let details = json!({
+        "status": verdict.trim_end(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "journal": { "takes_writes": admin.journal.takes_writes(), "newest": *admin.journal.head().borrow() },
+    });
+    (status, Json(details))
+}

@@ -1,0 +1,114 @@
+//! The command line: arguments, exit codes, and which subcommand they mean.
+
+mod check;
+mod healthcheck;
+mod schema;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, ConfigError, Environment};
+
+/// Takes the read-receipt callbacks of Easemob, Tencent Cloud Chat, OpenIM and RongCloud, and loses none.
+#[derive(Debug, Parser)]
+#[command(name = "readhook", version, propagate_version = true)]
+struct Arguments {
+    /// The configuration; without it, config/readhook.toml if that is there. `READHOOK__SECTION__KEY` wins over both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take callbacks (what happens without a subcommand, too).
+    Serve,
+    /// Say whether the configuration, the journal and the sinks are fit to serve.
+    Check,
+    /// Print the JSON Schema of a receipt.
+    Schema,
+    /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
+    Healthcheck {
+        /// Where it listens, if not where the configuration says.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+}
+
+/// How a command ends; the codes are those of BSD's `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Fine.
+    Ok = 0,
+    /// Not fine, where the command's answer is no more than that.
+    No = 1,
+    /// The arguments are off.
+    Usage = 64,
+    /// Something that is needed is held by others.
+    Unavailable = 69,
+    /// The disk or the network.
+    Io = 74,
+    /// The configuration.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const DEFAULT_CONFIG: &str = "config/readhook.toml";
+
+/// Does what the process's arguments say.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // To standard output for `--help` and `--version`; if that is closed there is nobody to tell.
+            let _nobody = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let file = arguments.config.or_else(|| {
+        let default = PathBuf::from(DEFAULT_CONFIG);
+        default.exists().then_some(default)
+    });
+    let exit = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(file),
+        Command::Check => check::check(file.as_deref()),
+        Command::Schema => schema::schema(),
+        Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
+    };
+    exit.into()
+}
+
+/// The process's own environment.
+fn environment() -> Environment {
+    // What is not UTF-8 cannot be a setting.
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
+    config::load(file, &environment())
+}
+
+/// One line on standard error, with every cause.
+#[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]
+fn complain(error: &dyn std::error::Error) {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    eprintln!("readhook: {line}");
+}

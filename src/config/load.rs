@@ -1,0 +1,173 @@
+//! From a file and an environment to a [`Config`]: `${VAR}`, layers, unknown keys, types.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Config, ConfigError, check, secret, sinks};
+
+/// Environment variables by name; handed in, so that nobody but `main` reads the process's own.
+pub type Environment = HashMap<String, String>;
+
+/// Loads and checks a configuration: defaults, then the file if one is given, then `READHOOK__SECTION__KEY`.
+///
+/// # Errors
+/// The first thing that is wrong, with the key's full name; never a value, for it may be a secret.
+pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, ConfigError> {
+    let mut builder = config::Config::builder();
+    if let Some(path) = file {
+        builder = builder.add_source(read_file(path, environment)?);
+    }
+    let variables = config::Environment::with_prefix("READHOOK")
+        .prefix_separator("__")
+        .separator("__")
+        .source(Some(environment.clone()));
+    let layers = builder.add_source(variables).build().map_err(|error| settings_error("", &error))?;
+
+    let Layers { mut config, sinks: sections } = read_section("", layers.cache)?;
+    config.sinks = sinks::read(sections)?;
+    config.vendors.read_secret_files()?;
+    read_admin_token(&mut config)?;
+    check::check(&config)?;
+    Ok(config)
+}
+
+/// The sections, with the sinks still raw.
+struct Layers {
+    config: Config,
+    sinks: BTreeMap<String, config::Value>,
+}
+
+impl<'de> Deserialize<'de> for Layers {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// [`Config`] with its sinks; spelled out because `flatten` would buffer, and buffered text is no number.
+        #[derive(Deserialize)]
+        #[serde(default)]
+        #[derive(Default)]
+        struct Sections {
+            server: super::ServerConfig,
+            admin: super::AdminConfig,
+            journal: super::JournalConfig,
+            quarantine: super::QuarantineConfig,
+            delivery: super::DeliveryConfig,
+            log: super::LogConfig,
+            vendors: super::VendorsConfig,
+            sinks: BTreeMap<String, config::Value>,
+        }
+        let Sections { server, admin, journal, quarantine, delivery, log, vendors, sinks } =
+            Sections::deserialize(deserializer)?;
+        let config =
+            Config { server, admin, journal, quarantine, delivery, log, vendors, sinks: BTreeMap::new() };
+        Ok(Self { config, sinks })
+    }
+}
+
+/// Reads a section into its type; every key that the type does not know is an error that names it in full.
+pub(super) fn read_section<T: DeserializeOwned>(key: &str, section: config::Value) -> Result<T, ConfigError> {
+    let full = |below: String| match (key, below.as_str()) {
+        ("", _) => below,
+        (_, "" | ".") => key.to_owned(),
+        _ => format!("{key}.{below}"),
+    };
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(section, &mut track);
+    let read = serde_ignored::deserialize(tracked, |path| unknown.push(full(path.to_string())));
+    let value = read.map_err(|error| settings_error(&full(track.path().to_string()), &error))?;
+    if unknown.is_empty() { Ok(value) } else { Err(ConfigError::Unknown { keys: unknown }) }
+}
+
+fn settings_error(key: &str, error: &config::ConfigError) -> ConfigError {
+    // The cause without the wrapping that names only the innermost key.
+    let problem = match error {
+        config::ConfigError::At { error, .. } => return settings_error(key, error),
+        config::ConfigError::Type { unexpected, expected, .. } => {
+            // "string \"hunter2\"": the kind is told, the value is not, for it may be a secret.
+            let found = unexpected.to_string();
+            let found = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            format!("{found} where {expected} belongs")
+        }
+        other => other.to_string(),
+    };
+    let key = if key.is_empty() || key == "." { "configuration" } else { key };
+    ConfigError::setting(key, problem)
+}
+
+fn read_file(path: &Path, environment: &Environment) -> Result<config::Config, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+    let mut table: toml::Table =
+        toml::from_str(&text).map_err(|error| ConfigError::syntax(path, &text, &error))?;
+    for (key, value) in &mut table {
+        substitute(key, value, environment)?;
+    }
+    config::Config::try_from(&table).map_err(|error| settings_error("", &error))
+}
+
+/// Replaces `${VAR}` in every text of the file. `$${` stands for a literal `${`.
+fn substitute(key: &str, value: &mut toml::Value, environment: &Environment) -> Result<(), ConfigError> {
+    match value {
+        toml::Value::String(text) if text.contains("${") => {
+            *text = substituted(key, text, environment)?;
+        }
+        toml::Value::Array(items) => {
+            for item in items {
+                substitute(key, item, environment)?;
+            }
+        }
+        toml::Value::Table(table) => {
+            for (name, value) in table {
+                substitute(&format!("{key}.{name}"), value, environment)?;
+            }
+        }
+        toml::Value::String(_)
+        | toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_) => {}
+    }
+    Ok(())
+}
+
+fn substituted(key: &str, text: &str, environment: &Environment) -> Result<String, ConfigError> {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            result.push_str(before);
+            result.push_str("${");
+            rest = after;
+            continue;
+        }
+        let (name, behind) = after
+            .split_once('}')
+            .ok_or_else(|| ConfigError::setting(key, "`${` without a closing `}`; write `$${` for a literal one"))?;
+        let value = environment.get(name).ok_or_else(|| {
+            ConfigError::setting(key, format!("the environment variable `{name}` is not set"))
+        })?;
+        result.push_str(before);
+        result.push_str(value);
+        rest = behind;
+    }
+    result.push_str(rest);
+    Ok(result)
+}
+
+fn read_admin_token(config: &mut Config) -> Result<(), ConfigError> {
+    let admin = &mut config.admin;
+    let given = admin.token.take().filter(|token| !token.expose().is_empty());
+    let from_file =
+        admin.token_file.as_deref().map(|path| secret::read_file("admin.token_file", path)).transpose()?;
+    admin.token = match (given, from_file) {
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::setting("admin.token", "set it or `admin.token_file`, not both"));
+        }
+        (None, Some(token)) if token.expose().is_empty() => {
+            return Err(ConfigError::setting("admin.token_file", "the file holds no token"));
+        }
+        (given, from_file) => given.or(from_file),
+    };
+    Ok(())
+}

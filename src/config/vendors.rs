@@ -1,0 +1,160 @@
+//! `[vendors.<vendor>.apps.<name>]`: who may call, and how each proves it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::secret::{gather, list};
+use super::{ConfigError, Network, Secret};
+
+/// `[vendors]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct VendorsConfig {
+    /// Easemob.
+    pub easemob: EasemobConfig,
+    /// Tencent Cloud Chat.
+    pub tencent: TencentConfig,
+    /// OpenIM.
+    pub openim: OpenImConfig,
+    /// RongCloud.
+    pub rongcloud: RongCloudConfig,
+}
+
+/// `[vendors.easemob]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct EasemobConfig {
+    /// From how many of our own non-200 answers within 30 s on everything is answered 200; 0 switches it off.
+    pub ban_guard: usize,
+    /// The apps by name.
+    pub apps: BTreeMap<String, EasemobApp>,
+}
+
+impl Default for EasemobConfig {
+    fn default() -> Self {
+        Self { ban_guard: 60, apps: BTreeMap::new() }
+    }
+}
+
+/// `[vendors.easemob.apps.<name>]`
+#[derive(Debug, Clone, Deserialize)]
+pub struct EasemobApp {
+    /// `org#app`
+    pub appkey: String,
+    /// One per callback rule; any may verify.
+    #[serde(default, deserialize_with = "list")]
+    pub secrets: Vec<Secret>,
+    #[serde(default, deserialize_with = "list")]
+    secrets_files: Vec<PathBuf>,
+}
+
+/// `[vendors.tencent]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct TencentConfig {
+    /// The apps by name.
+    pub apps: BTreeMap<String, TencentApp>,
+}
+
+/// `[vendors.tencent.apps.<name>]`
+#[derive(Debug, Clone, Deserialize)]
+pub struct TencentApp {
+    /// The SdkAppid.
+    pub sdk_app_id: String,
+    /// Callback tokens; when there are any, Sign and RequestTime are required.
+    #[serde(default, deserialize_with = "list")]
+    pub secrets: Vec<Secret>,
+    #[serde(default, deserialize_with = "list")]
+    secrets_files: Vec<PathBuf>,
+}
+
+/// `[vendors.openim]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct OpenImConfig {
+    /// The apps by name.
+    pub apps: BTreeMap<String, OpenImApp>,
+}
+
+/// `[vendors.openim.apps.<name>]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct OpenImApp {
+    /// Secret first path segments.
+    #[serde(deserialize_with = "list")]
+    pub path_tokens: Vec<Secret>,
+    #[serde(deserialize_with = "list")]
+    path_tokens_files: Vec<PathBuf>,
+    /// `user:password` pairs.
+    #[serde(deserialize_with = "list")]
+    pub basic_auth: Vec<Secret>,
+    #[serde(deserialize_with = "list")]
+    basic_auth_files: Vec<PathBuf>,
+    /// Where its servers call from.
+    #[serde(deserialize_with = "list")]
+    pub allowed_ips: Vec<Network>,
+    /// Says, literally, that anybody may call.
+    pub allow_unauthenticated: bool,
+}
+
+/// `[vendors.rongcloud]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RongCloudConfig {
+    /// The apps by name.
+    pub apps: BTreeMap<String, RongCloudApp>,
+}
+
+/// `[vendors.rongcloud.apps.<name>]`
+#[derive(Debug, Clone, Deserialize)]
+pub struct RongCloudApp {
+    /// The app key.
+    pub app_key: String,
+    /// App secrets; any may verify.
+    #[serde(default, deserialize_with = "list")]
+    pub secrets: Vec<Secret>,
+    #[serde(default, deserialize_with = "list")]
+    secrets_files: Vec<PathBuf>,
+    /// How far the signed time may be from our clock; 0 means as far as it likes.
+    #[serde(default)]
+    pub freshness_seconds: u64,
+    /// Secrets of the relay; they open `/webhooks/rongcloud/relay`.
+    #[serde(default, deserialize_with = "list")]
+    pub relay_secrets: Vec<Secret>,
+    #[serde(default, deserialize_with = "list")]
+    relay_secrets_files: Vec<PathBuf>,
+}
+
+impl VendorsConfig {
+    /// Every secret of every app.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let easemob = self.easemob.apps.values().flat_map(|app| &app.secrets);
+        let tencent = self.tencent.apps.values().flat_map(|app| &app.secrets);
+        let openim = self.openim.apps.values().flat_map(|app| app.path_tokens.iter().chain(&app.basic_auth));
+        let rongcloud =
+            self.rongcloud.apps.values().flat_map(|app| app.secrets.iter().chain(&app.relay_secrets));
+        easemob.chain(tencent).chain(openim).chain(rongcloud)
+    }
+
+    /// Reads the secret files of every app.
+    pub(super) fn read_secret_files(&mut self) -> Result<(), ConfigError> {
+        let key = |vendor: &str, app: &str, list: &str| format!("vendors.{vendor}.apps.{app}.{list}");
+        for (name, app) in &mut self.easemob.apps {
+            gather(&key("easemob", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
+        }
+        for (name, app) in &mut self.tencent.apps {
+            gather(&key("tencent", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
+        }
+        for (name, app) in &mut self.openim.apps {
+            gather(&key("openim", name, "path_tokens"), &mut app.path_tokens, &app.path_tokens_files)?;
+            gather(&key("openim", name, "basic_auth"), &mut app.basic_auth, &app.basic_auth_files)?;
+        }
+        for (name, app) in &mut self.rongcloud.apps {
+            gather(&key("rongcloud", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
+            gather(&key("rongcloud", name, "relay_secrets"), &mut app.relay_secrets, &app.relay_secrets_files)?;
+        }
+        Ok(())
+    }
+}

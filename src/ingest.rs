@@ -1,0 +1,275 @@
+//! The order of things: open, verify, decode, stamp, commit, answer. Nothing else in readhook knows it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use crate::ban_guard::{Advice, BanGuard};
+use crate::journal::{Committed, Entry, Journal};
+use crate::log_limit::LogLimit;
+use crate::metrics::{Metrics, VendorMetrics};
+use crate::quarantine::{Quarantine, Suspect};
+use crate::receipt::{Key, ReadReceipt, ReceiptId, Scope, VendorName};
+use crate::vendor::{
+    Answer, DecodeError, Identity, Incoming, Mark, Opened, Outcome, Problem, Reading, Vendor, Verified,
+    authenticate,
+};
+
+/// Takes callbacks in.
+pub(crate) struct Ingest {
+    journal: Journal,
+    quarantine: Quarantine,
+    ban_guard: BanGuard,
+    metrics: Metrics,
+    by_vendor: HashMap<VendorName, VendorMetrics>,
+    log: LogLimit,
+}
+
+/// How far a callback got without waiting for anything.
+enum Read {
+    /// Its receipts, to be stored.
+    Receipts { app: String, entries: Vec<Entry> },
+    /// Not a read event, with the answer that suits it.
+    Neighbour(Answer),
+    /// It ends here.
+    Over(Outcome),
+}
+
+impl Ingest {
+    pub(crate) fn new(journal: Journal, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
+        let by_vendor = VendorName::ALL.into_iter().map(|name| (name, metrics.of(name))).collect();
+        let ban_guard = BanGuard::new(ban_guard);
+        Self { journal, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
+    }
+
+    /// Takes one callback from its last byte to its answer.
+    ///
+    /// Dropped half-way (the vendor hung up), it has either stored nothing or everything, never a part.
+    pub(crate) async fn take(&self, vendor: &dyn Vendor, request: Incoming, begun: Instant) -> Answer {
+        let outcome = match read(vendor, &request) {
+            Read::Neighbour(allow) => return self.finish(vendor, request, begun, Outcome::Ignored, allow),
+            Read::Over(outcome) => outcome,
+            Read::Receipts { app, entries } => self.commit(vendor, &app, &request, entries).await,
+        };
+        let answer = vendor.answer(&outcome);
+        self.finish(vendor, request, begun, outcome, answer)
+    }
+
+    /// Ends a request that never became a callback: its body was too large, too slow or broken.
+    pub(crate) fn refuse(&self, vendor: &dyn Vendor, request: Incoming, begun: Instant, outcome: Outcome) -> Answer {
+        let answer = vendor.answer(&outcome);
+        self.finish(vendor, request, begun, outcome, answer)
+    }
+
+    /// Brings up to date what only time changes.
+    pub(crate) fn measure(&self) {
+        self.metrics.ban_guard_active.set(self.ban_guard.is_active(Instant::now()).into());
+    }
+
+    /// Writes what quarantine has waiting.
+    pub(crate) fn close(self) {
+        self.quarantine.close();
+    }
+
+    async fn commit(&self, vendor: &dyn Vendor, app: &str, request: &Incoming, entries: Vec<Entry>) -> Outcome {
+        let last = &self.metrics.last_callback_timestamp_seconds;
+        last.with_label_values(&[vendor.name().as_str(), app]).set(request.received_at.as_seconds());
+        if entries.is_empty() {
+            return Outcome::Ignored;
+        }
+        let committed = match timeout(vendor.patience(), self.journal.commit(entries)).await {
+            Ok(Ok(committed)) => committed,
+            // The writer has logged why; a late commit still counts, and the vendor's retry is a duplicate then.
+            Ok(Err(_)) | Err(_) => return Outcome::Unavailable,
+        };
+        self.count(vendor.name(), &committed);
+        match (committed.new_total(), committed.conflicts) {
+            (0, 0) => Outcome::Duplicate,
+            (0, _) => Outcome::Conflict,
+            (_, 0) => Outcome::Accepted,
+            (_, _) => {
+                // Some of it is new and some contradicts what is stored; the vendor hears of the new.
+                self.tell(vendor, request, &Outcome::Conflict);
+                self.quarantine.keep(suspect(vendor, request, &Outcome::Conflict));
+                Outcome::Accepted
+            }
+        }
+    }
+
+    fn count(&self, vendor: VendorName, committed: &Committed) {
+        let Some(metrics) = self.by_vendor.get(&vendor) else { return };
+        self.metrics.conflicts.inc_by(committed.conflicts.into());
+        let [message, up_to, conversation] = committed.new;
+        metrics.receipts(Scope::Message, message);
+        metrics.receipts(Scope::UpTo, up_to);
+        metrics.receipts(Scope::Conversation, conversation);
+    }
+
+    fn finish(
+        &self,
+        vendor: &dyn Vendor,
+        request: Incoming,
+        begun: Instant,
+        outcome: Outcome,
+        answer: Answer,
+    ) -> Answer {
+        let answer = self.guard(vendor, &outcome, answer);
+        if let Some(metrics) = self.by_vendor.get(&vendor.name()) {
+            metrics.callback(outcome.as_str(), outcome.reason(), begun.elapsed().as_secs_f64());
+        }
+        let hidden = outcome == Outcome::Unavailable && answer.status == 200;
+        if outcome.is_trouble() {
+            self.tell(vendor, &request, &outcome);
+        }
+        if hidden || (outcome.is_trouble() && outcome != Outcome::Unavailable) {
+            self.quarantine.keep(suspect(vendor, &request, &outcome));
+        }
+        answer
+    }
+
+    /// Lets no more failures reach Easemob than it bears.
+    fn guard(&self, vendor: &dyn Vendor, outcome: &Outcome, answer: Answer) -> Answer {
+        if answer.status == 200 || vendor.name() != VendorName::Easemob {
+            return answer;
+        }
+        match self.ban_guard.before_failing(Instant::now()) {
+            Advice::Fail => answer,
+            Advice::Hide { tripped } => {
+                if tripped {
+                    self.metrics.ban_guard_active.set(1);
+                    tracing::warn!(
+                        reason = outcome.reason(),
+                        "so many callbacks of easemob failed that it would ban the app: answering 200 until \
+                         30 s have passed without a failure; the callbacks are in quarantine"
+                    );
+                }
+                vendor.answer(&Outcome::Ignored)
+            }
+        }
+    }
+
+    /// One line for a callback that could not be used; no path, query or body, for they hold secrets.
+    fn tell(&self, vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) {
+        let Some(suppressed) = self.log.admit() else { return };
+        let field = match outcome {
+            Outcome::Malformed(DecodeError { field, .. }) => field,
+            Outcome::Accepted
+            | Outcome::Duplicate
+            | Outcome::Conflict
+            | Outcome::Ignored
+            | Outcome::Unreadable(_)
+            | Outcome::Rejected(_)
+            | Outcome::Unavailable => "",
+        };
+        tracing::warn!(
+            vendor = vendor.name().as_str(),
+            outcome = outcome.as_str(),
+            reason = outcome.reason(),
+            field,
+            client = %request.client,
+            suppressed,
+            "could not use a callback of {}: {}",
+            vendor.name(),
+            outcome.reason(),
+        );
+    }
+}
+
+/// Everything that needs no waiting.
+fn read(vendor: &dyn Vendor, request: &Incoming) -> Read {
+    let callback = match vendor.open(request) {
+        Ok(Opened::Read(callback)) => callback,
+        Ok(Opened::Neighbour(neighbour)) => {
+            tracing::debug!(vendor = vendor.name().as_str(), command = %neighbour.command, "a neighbour");
+            return Read::Neighbour(neighbour.allow);
+        }
+        Err(fault) => return Read::Over(fault.into()),
+    };
+    let verified = match authenticate(vendor, callback) {
+        Ok(verified) => verified,
+        Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
+    };
+    let readings = match vendor.decode(&verified) {
+        Ok(readings) => readings,
+        Err(error) => return Read::Over(Outcome::Malformed(error)),
+    };
+    let entries = readings.into_iter().map(|reading| stamp(vendor.name(), &verified, reading)).collect();
+    match entries {
+        Ok(entries) => Read::Receipts { app: verified.app().to_owned(), entries },
+        Err(error) => Read::Over(Outcome::Malformed(error)),
+    }
+}
+
+/// Puts identity and provenance on a reading; from here on it is a receipt.
+fn stamp(vendor: VendorName, verified: &Verified<'_>, reading: Reading<'_>) -> Result<Entry, DecodeError> {
+    let (key, event_key) = match reading.identity {
+        Identity::Event(key) => (Some(key), true),
+        Identity::Facts(key) => (Some(key), false),
+        Identity::Unknown => (None, false),
+    };
+    let id = match &key {
+        Some(key) => ReceiptId::of(key),
+        None => ReceiptId::random(random_bits()),
+    };
+    let received_at = verified.callback().request.received_at;
+    let (scope, message_id, message_seq, up_to_time) = match reading.mark {
+        Mark::Message(id) => (Scope::Message, Some(id), None, None),
+        Mark::MessageAt(seq) => (Scope::Message, None, Some(seq), None),
+        Mark::UpToTime(time, id) => (Scope::UpTo, id, None, Some(time)),
+        Mark::UpToMessage(id) => (Scope::UpTo, Some(id), None, None),
+        Mark::UpToSeq(seq) => (Scope::UpTo, None, Some(seq), None),
+        Mark::Conversation => (Scope::Conversation, None, None, None),
+    };
+    let receipt = ReadReceipt {
+        id,
+        vendor,
+        app: Cow::Borrowed(verified.app()),
+        conversation: reading.conversation,
+        reader: reading.reader,
+        scope,
+        message_id,
+        message_seq,
+        up_to_time,
+        author: reading.author,
+        counts: reading.counts,
+        read_at: reading.read_at,
+        received_at,
+        verified_by: verified.by(),
+        event: reading.event,
+        event_id: reading.event_id,
+        extra: reading.extra,
+    };
+    // Text, integers and times always serialise.
+    let json = serde_json::to_string(&receipt).map_err(|_| Problem::WrongType.of("receipt"))?;
+    Ok(Entry { key: key.map(Key::into_bytes), event_key, received_at: received_at.as_millis(), scope, json })
+}
+
+/// 128 bits for an event that nothing identifies.
+fn random_bits() -> [u8; 16] {
+    let mut bits = [0; 16];
+    // The operating system's randomness does not fail once it has begun, and it has: the runtime hashes with it.
+    getrandom::fill(&mut bits).expect("the operating system has randomness");
+    bits
+}
+
+/// The callback as quarantine keeps it.
+fn suspect(vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) -> Suspect {
+    const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+    let headers: Vec<(&str, Cow<'_, str>)> = (request.headers.iter())
+        .filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    Suspect {
+        at: request.received_at.as_millis(),
+        vendor: vendor.name().as_str(),
+        client: request.client.to_string(),
+        outcome: outcome.as_str(),
+        reason: outcome.reason(),
+        path: request.uri.path().to_owned(),
+        query: request.query().to_owned(),
+        headers: serde_json::to_string(&headers).unwrap_or_default(),
+        body: request.body.clone(),
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes into the journal and what comes out.
+
+use super::Seq;
+use crate::receipt::{ReadReceipt, Scope};
+
+/// A receipt on its way in: its JSON as it will go out, and how a repeat of it is known.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Unique in the journal; `None` for an event that nothing identifies.
+    pub key: Option<Vec<u8>>,
+    /// Whether the key is the vendor's own event id, under which other facts are a conflict.
+    pub event_key: bool,
+    /// When it came, in milliseconds.
+    pub received_at: i64,
+    /// How much it covers, for the count.
+    pub scope: Scope,
+    /// The receipt.
+    pub json: String,
+}
+
+impl Entry {
+    /// What it holds of memory while it waits, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.json.len() + self.key.as_ref().map_or(0, Vec::len) + size_of::<Self>()
+    }
+}
+
+/// What became of the entries of one commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// New receipts by scope: message, up to, conversation.
+    pub new: [u32; 3],
+    /// How many were there already.
+    pub repeated: u32,
+    /// How many were there already under the same event id, but with another reader, conversation or message.
+    pub conflicts: u32,
+}
+
+impl Committed {
+    /// How many were new.
+    pub fn new_total(&self) -> u32 {
+        self.new.iter().sum()
+    }
+
+    pub(super) fn count_new(&mut self, scope: Scope) {
+        match scope {
+            Scope::Message => self.new[0] += 1,
+            Scope::UpTo => self.new[1] += 1,
+            Scope::Conversation => self.new[2] += 1,
+        }
+    }
+}
+
+/// A receipt that is in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its position.
+    pub seq: Seq,
+    /// When it came, in milliseconds.
+    pub received_at: i64,
+    /// The receipt, as one line of JSON without its end.
+    pub json: String,
+}
+
+impl Stored {
+    /// The receipt, for a reader that needs its parts.
+    ///
+    /// # Errors
+    /// When the journal holds something else, which means that its file was changed by others.
+    pub fn receipt(&self) -> Result<ReadReceipt<'static>, serde_json::Error> {
+        serde_json::from_str(&self.json)
+    }
+}

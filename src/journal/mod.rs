@@ -1,0 +1,230 @@
+//! The journal: every accepted receipt on disk, once, in the order of arrival; how far each sink has read; and the
+//! receipts that a destination refused. An embedded SQLite file with one writer thread, and nothing of HTTP,
+//! vendors or sinks.
+
+mod entry;
+mod error;
+mod open;
+mod read;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use entry::{Committed, Entry, Stored};
+pub use error::{JournalError, OpenError};
+pub use open::{Probe, probe};
+pub use read::{Order, Page, Scan};
+
+use crate::config::JournalConfig;
+use crate::metrics::Metrics;
+use crate::receipt::Timestamp;
+use writer::{Job, Writer};
+
+/// The position of a receipt in the journal: from 1, without gaps, never used twice.
+pub type Seq = i64;
+
+/// How many requests may wait for the writer. More are turned away at once: the vendor hears `unavailable`.
+const QUEUED_JOBS: usize = 8_192;
+/// How many bytes of receipts may wait for the writer.
+const QUEUED_BYTES: usize = 64 << 20;
+
+/// A handle on the journal; clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    jobs: mpsc::Sender<Job>,
+    queued_bytes: Arc<AtomicUsize>,
+    head: watch::Receiver<Seq>,
+    takes_writes: watch::Receiver<bool>,
+    readers: read::Readers,
+    path: PathBuf,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    // The lock on the file goes when the last handle does.
+    _lock: std::fs::File,
+}
+
+impl Journal {
+    /// Opens the journal, makes it if there is none, and brings an older one up to date.
+    ///
+    /// # Errors
+    /// When another process holds it, when it is newer than this program, damaged, or no journal at all. Nothing is
+    /// overwritten then.
+    pub fn open(config: &JournalConfig, metrics: &Metrics) -> Result<Self, OpenError> {
+        let opened = open::open(&config.path)?;
+        let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
+        let (head_sender, head) = watch::channel(opened.head);
+        let (takes_writes_sender, takes_writes) = watch::channel(true);
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let writer = Writer {
+            queue,
+            queued_bytes: queued_bytes.clone(),
+            head: head_sender,
+            takes_writes: takes_writes_sender,
+            metrics: metrics.clone(),
+        };
+        let connection = opened.connection;
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&connection))
+            .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                jobs,
+                queued_bytes,
+                head,
+                takes_writes,
+                readers: read::Readers::new(config.path.clone()),
+                path: config.path.clone(),
+                thread: Mutex::new(Some(thread)),
+                _lock: opened.lock,
+            }),
+        })
+    }
+
+    /// Stores what is new of the entries, all or none. Returns when they are on disk.
+    ///
+    /// Idempotent by key. Cancel safe: the writer owns the write, so a caller who goes away changes nothing.
+    ///
+    /// # Errors
+    /// When the disk would not take them (the same entries may be tried again), or too much is waiting already.
+    pub async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, JournalError> {
+        let bytes = entries.iter().map(Entry::weight).sum();
+        if self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUED_BYTES {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(JournalError::Overloaded);
+        }
+        let (done, committed) = oneshot::channel();
+        if let Err(refused) = self.shared.jobs.try_send(Job::Commit { entries, bytes, done }) {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(match refused {
+                mpsc::error::TrySendError::Full(_) => JournalError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => JournalError::Closed,
+            });
+        }
+        committed.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// Where a sink goes on: behind this receipt. A sink that the journal has not met begins at `otherwise`.
+    ///
+    /// # Errors
+    /// When the disk would not take the new cursor.
+    pub async fn cursor(&self, sink: &str, otherwise: Seq) -> Result<Seq, JournalError> {
+        let sink = sink.to_owned();
+        self.ask(|done| Job::Cursor { sink, otherwise, done }).await
+    }
+
+    /// Remembers that a sink has everything up to and including this receipt. On disk when it returns.
+    ///
+    /// # Errors
+    /// When the disk would not take it; the sink will then see some receipts again.
+    pub async fn advance(&self, sink: &str, to: Seq) -> Result<(), JournalError> {
+        let sink = sink.to_owned();
+        self.ask(|done| Job::Advance { sink, to, done }).await
+    }
+
+    /// Puts a receipt that a destination refused for good among that sink's dead letters.
+    ///
+    /// # Errors
+    /// When the disk would not take it.
+    pub async fn park(&self, sink: &str, seq: Seq, reason: String, at: Timestamp) -> Result<(), JournalError> {
+        let sink = sink.to_owned();
+        self.ask(|done| Job::Park { sink, seq, reason, at, done }).await
+    }
+
+    /// Forgets some of the oldest receipts, if they came before `before` and every sink named has them. Returns how
+    /// many; fewer than `limit` means that no more are due. One step is short, so that commits do not wait for it.
+    ///
+    /// # Errors
+    /// When the disk would not take it.
+    pub async fn prune(&self, before: Timestamp, sinks: Vec<String>, limit: u32) -> Result<u32, JournalError> {
+        self.ask(|done| Job::Prune { before, sinks, limit, done }).await
+    }
+
+    /// Writes something that changes nothing, to find out whether the disk takes writes again.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn try_write(&self) -> Result<(), JournalError> {
+        self.ask(|done| Job::TryWrite { done }).await
+    }
+
+    /// The position of the newest receipt; changes with every commit.
+    pub fn head(&self) -> watch::Receiver<Seq> {
+        self.shared.head.clone()
+    }
+
+    /// Whether the last write succeeded.
+    pub fn takes_writes(&self) -> bool {
+        *self.shared.takes_writes.borrow()
+    }
+
+    /// The receipts behind a position, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn read_after(&self, after: Seq, limit: usize) -> Result<Vec<Stored>, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.read_after(after, limit)).await
+    }
+
+    /// Looks through the receipts in either direction for those that fit.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn scan(&self, scan: Scan) -> Result<Page, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.scan(scan)).await
+    }
+
+    /// How many dead letters each sink has.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn dead_letters(&self) -> Result<Vec<(String, i64)>, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.dead_letters()).await
+    }
+
+    /// The size of the journal's files in bytes.
+    pub fn bytes(&self) -> u64 {
+        let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
+        size(self.shared.path.clone()) + size(open::beside(&self.shared.path, "-wal"))
+    }
+
+    /// Writes what is waiting and ends the writer; later commits are refused. Returns when the file is closed.
+    pub async fn close(&self) {
+        // A writer that has ended already needs no telling.
+        let _ended = self.shared.jobs.send(Job::Close).await;
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the journal's writer ended in a panic");
+            }
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Job,
+    ) -> Result<T, JournalError> {
+        let (done, answer) = oneshot::channel();
+        self.shared.jobs.send(job(done)).await.map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Closed)?
+}

@@ -1,0 +1,135 @@
+//! Reading: connections of their own, so that a reader never waits for the writer nor the writer for a reader.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::{JournalError, Seq, Stored};
+
+/// How many idle connections are kept.
+const KEPT: usize = 4;
+/// How many receipts one scan looks at, at most: a filter that fits nothing must not hold a snapshot of the WAL for
+/// as long as ten million rows take.
+const LOOKED_AT: usize = 100_000;
+
+/// Which way a scan goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+/// What to look for.
+pub struct Scan {
+    /// Which way.
+    pub order: Order,
+    /// Begin behind this position, seen in the direction of the scan; `None` for the very beginning.
+    pub behind: Option<Seq>,
+    /// How many to find.
+    pub limit: usize,
+    /// What fits.
+    pub fits: Box<dyn Fn(&Stored) -> bool + Send>,
+}
+
+/// What a scan found.
+pub struct Page {
+    /// The receipts, in the order asked for.
+    pub receipts: Vec<Stored>,
+    /// Where to go on. `None` when there was nothing more.
+    pub resume: Option<Seq>,
+}
+
+/// Connections that only read.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn read_after(&self, after: Seq, limit: usize) -> Result<Vec<Stored>, JournalError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, received_at, json FROM receipts WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], stored)?;
+            rows.collect()
+        })
+    }
+
+    pub(super) fn scan(&self, scan: Scan) -> Result<Page, JournalError> {
+        let Scan { order, behind, limit, fits } = scan;
+        let (query, behind) = match order {
+            Order::Ascending => (
+                "SELECT seq, received_at, json FROM receipts WHERE seq > ?1 ORDER BY seq",
+                behind.unwrap_or(Seq::MIN),
+            ),
+            Order::Descending => (
+                "SELECT seq, received_at, json FROM receipts WHERE seq < ?1 ORDER BY seq DESC",
+                behind.unwrap_or(Seq::MAX),
+            ),
+        };
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            let mut rows = statement.query([behind])?;
+            let mut page = Page { receipts: Vec::new(), resume: None };
+            let (mut looked_at, mut last) = (0, None);
+            while let Some(row) = rows.next()? {
+                // One row further than asked for tells that there is more.
+                if page.receipts.len() == limit || looked_at == LOOKED_AT {
+                    page.resume = last;
+                    break;
+                }
+                let receipt = stored(row)?;
+                last = Some(receipt.seq);
+                looked_at += 1;
+                if fits(&receipt) {
+                    page.receipts.push(receipt);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    pub(super) fn dead_letters(&self) -> Result<Vec<(String, i64)>, JournalError> {
+        self.with(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT sink, count(*) FROM dead_letters GROUP BY sink")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let read = || {
+            let connection = match kept {
+                Some(connection) => connection,
+                None => {
+                    let connection =
+                        Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                    connection.busy_timeout(Duration::from_secs(5))?;
+                    connection
+                }
+            };
+            let result = work(&connection)?;
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < KEPT {
+                idle.push(connection);
+            }
+            Ok(result)
+        };
+        read().map_err(|error: rusqlite::Error| JournalError::Read(error.to_string()))
+    }
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored { seq: row.get(0)?, received_at: row.get(1)?, json: row.get(2)? })
+}

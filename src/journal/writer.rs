@@ -1,0 +1,297 @@
+//! The one writer: a thread that takes whatever has queued up while it was on the disk into one transaction, and
+//! answers everybody in it after the fsync. Nothing else in readhook writes to the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rusqlite::{Connection, OptionalExtension, Statement, params};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{Committed, Entry, JournalError, Seq};
+use crate::metrics::Metrics;
+use crate::receipt::{ReadReceipt, Timestamp};
+
+/// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
+const JOBS_A_TURN: usize = 1_024;
+
+type Done<T> = oneshot::Sender<Result<T, JournalError>>;
+
+/// What the writer can be asked to do.
+pub(super) enum Job {
+    Commit { entries: Vec<Entry>, bytes: usize, done: Done<Committed> },
+    Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
+    Advance { sink: String, to: Seq, done: Done<()> },
+    Park { sink: String, seq: Seq, reason: String, at: Timestamp, done: Done<()> },
+    Prune { before: Timestamp, sinks: Vec<String>, limit: u32, done: Done<u32> },
+    TryWrite { done: Done<()> },
+    Close,
+}
+
+/// The writer's end of everything that it shares.
+pub(super) struct Writer {
+    pub(super) queue: mpsc::Receiver<Job>,
+    pub(super) queued_bytes: Arc<AtomicUsize>,
+    pub(super) head: watch::Sender<Seq>,
+    pub(super) takes_writes: watch::Sender<bool>,
+    pub(super) metrics: Metrics,
+}
+
+/// An answer that is true once the transaction is.
+enum Promise {
+    Committed(Done<Committed>, Committed),
+    Seq(Done<Seq>, Seq),
+    Count(Done<u32>, u32),
+    Nothing(Done<()>),
+}
+
+impl Writer {
+    /// Works until [`Job::Close`], or until nobody can ask any more.
+    pub(super) fn run(mut self, connection: &Connection) {
+        let mut statements = match Statements::prepare(connection) {
+            Ok(statements) => statements,
+            Err(error) => {
+                tracing::error!(%error, "the journal's tables are not what they should be");
+                return;
+            }
+        };
+        let mut jobs = Vec::with_capacity(JOBS_A_TURN);
+        loop {
+            if self.queue.blocking_recv_many(&mut jobs, JOBS_A_TURN) == 0 {
+                return;
+            }
+            let closing = jobs.iter().any(|job| matches!(job, Job::Close));
+            if closing {
+                self.queue.close();
+            }
+            self.turn(connection, &mut statements, &mut jobs);
+            // Closed, the queue still gives what was in it, and then nothing.
+        }
+    }
+
+    /// One transaction for all the jobs, and an answer to each.
+    fn turn(&self, connection: &Connection, statements: &mut Statements<'_>, jobs: &mut Vec<Job>) {
+        let begun = Instant::now();
+        let mut promises = Vec::with_capacity(jobs.len());
+        let mut head = *self.head.borrow();
+        let before = head;
+        let mut bytes_taken = 0;
+        let mut failure: Option<String> = None;
+        if let Err(error) = statements.begin.execute([]) {
+            failure = Some(error.to_string());
+        }
+        for job in jobs.drain(..) {
+            let (promise, result) = match job {
+                Job::Commit { entries, bytes, done } => {
+                    bytes_taken += bytes;
+                    let mut committed = Committed::default();
+                    let result = run_if(&failure, || statements.store(&entries, &mut head, &mut committed));
+                    (Promise::Committed(done, committed), result)
+                }
+                Job::Cursor { sink, otherwise, done } => {
+                    let mut seq = otherwise;
+                    let result = run_if(&failure, || {
+                        seq = statements.cursor(connection, &sink, otherwise)?;
+                        Ok(())
+                    });
+                    (Promise::Seq(done, seq), result)
+                }
+                Job::Advance { sink, to, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || statements.advance(&sink, to)))
+                }
+                Job::Park { sink, seq, reason, at, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || park(connection, &sink, seq, &reason, at)))
+                }
+                Job::Prune { before, sinks, limit, done } => {
+                    let mut count = 0;
+                    let result = run_if(&failure, || {
+                        count = prune(connection, before, &sinks, limit)?;
+                        Ok(())
+                    });
+                    (Promise::Count(done, count), result)
+                }
+                Job::TryWrite { done } => {
+                    (Promise::Nothing(done), run_if(&failure, || mark(connection, "tried", 0)))
+                }
+                Job::Close => continue,
+            };
+            promises.push(promise);
+            if let Err(error) = result {
+                failure = Some(error.to_string());
+            }
+        }
+        if failure.is_none()
+            && let Err(error) = statements.commit.execute([])
+        {
+            failure = Some(error.to_string());
+        }
+        if failure.is_some() && !connection.is_autocommit() && let Err(error) = statements.rollback.execute([]) {
+            tracing::error!(%error, "the journal could not take back a transaction");
+        }
+        self.queued_bytes.fetch_sub(bytes_taken, Ordering::Relaxed);
+        self.publish(&failure, head, before, begun);
+        for promise in promises {
+            promise.keep(&failure);
+        }
+    }
+
+    fn publish(&self, failure: &Option<String>, head: Seq, before: Seq, begun: Instant) {
+        let taken = failure.is_none();
+        self.takes_writes.send_if_modified(|takes| std::mem::replace(takes, taken) != taken);
+        match failure {
+            Some(error) => tracing::error!(%error, "the journal could not be written"),
+            None if head > before => {
+                self.head.send_replace(head);
+                self.metrics.journal_commit_seconds.observe(begun.elapsed().as_secs_f64());
+                self.metrics.journal_batch_receipts.observe((head - before) as f64);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Nothing more is tried in a transaction that has failed already.
+fn run_if(failure: &Option<String>, work: impl FnOnce() -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    if failure.is_some() { Ok(()) } else { work() }
+}
+
+impl Promise {
+    fn keep(self, failure: &Option<String>) {
+        fn tell<T>(done: Done<T>, value: T, failure: &Option<String>) {
+            let answer = match failure {
+                None => Ok(value),
+                Some(error) => Err(JournalError::Write(error.clone())),
+            };
+            // Whoever asked may have gone; what is stored stays stored.
+            let _gone = done.send(answer);
+        }
+        match self {
+            Self::Committed(done, value) => tell(done, value, failure),
+            Self::Seq(done, value) => tell(done, value, failure),
+            Self::Count(done, value) => tell(done, value, failure),
+            Self::Nothing(done) => tell(done, (), failure),
+        }
+    }
+}
+
+/// The statements of the hot path, prepared once.
+struct Statements<'c> {
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    rollback: Statement<'c>,
+    insert: Statement<'c>,
+    find: Statement<'c>,
+    advance: Statement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            begin: connection.prepare("BEGIN IMMEDIATE")?,
+            commit: connection.prepare("COMMIT")?,
+            rollback: connection.prepare("ROLLBACK")?,
+            insert: connection.prepare(
+                "INSERT INTO receipts (seq, received_at, key, json) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (key) DO NOTHING",
+            )?,
+            find: connection.prepare("SELECT json FROM receipts WHERE key = ?1")?,
+            advance: connection.prepare(
+                "INSERT INTO cursors (sink, seq) VALUES (?1, ?2) \
+                 ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq",
+            )?,
+        })
+    }
+
+    fn store(
+        &mut self,
+        entries: &[Entry],
+        head: &mut Seq,
+        committed: &mut Committed,
+    ) -> rusqlite::Result<()> {
+        for entry in entries {
+            let row = params![*head + 1, entry.received_at, entry.key, entry.json];
+            if self.insert.execute(row)? == 1 {
+                *head += 1;
+                committed.count_new(entry.scope);
+                continue;
+            }
+            committed.repeated += 1;
+            if entry.event_key && self.conflicts(entry)? {
+                committed.conflicts += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is stored under the same event id tells of another reader, conversation or message.
+    fn conflicts(&mut self, entry: &Entry) -> rusqlite::Result<bool> {
+        let stored: Option<String> =
+            self.find.query_row(params![entry.key], |row| row.get(0)).optional()?;
+        let parse = |json: &str| serde_json::from_str::<ReadReceipt<'static>>(json).ok();
+        let (Some(stored), Some(new)) = (stored.as_deref().and_then(parse), parse(&entry.json)) else {
+            return Ok(false);
+        };
+        Ok(stored.reader != new.reader
+            || stored.conversation != new.conversation
+            || stored.message_id != new.message_id
+            || stored.message_seq != new.message_seq)
+    }
+
+    fn cursor(&mut self, connection: &Connection, sink: &str, otherwise: Seq) -> rusqlite::Result<Seq> {
+        let known = connection
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
+            .optional()?;
+        match known {
+            Some(seq) => Ok(seq),
+            None => self.advance(sink, otherwise).map(|()| otherwise),
+        }
+    }
+
+    fn advance(&mut self, sink: &str, to: Seq) -> rusqlite::Result<()> {
+        self.advance.execute(params![sink, to]).map(|_| ())
+    }
+}
+
+fn park(connection: &Connection, sink: &str, seq: Seq, reason: &str, at: Timestamp) -> rusqlite::Result<()> {
+    let parked = connection.execute(
+        "INSERT OR IGNORE INTO dead_letters (sink, seq, at, reason, json) \
+         SELECT ?1, seq, ?3, ?4, json FROM receipts WHERE seq = ?2",
+        params![sink, seq, at.as_millis(), reason],
+    );
+    parked.map(|_| ())
+}
+
+/// Deletes from the old end only, and only up to where every sink has been.
+fn prune(connection: &Connection, before: Timestamp, sinks: &[String], limit: u32) -> rusqlite::Result<u32> {
+    let mut held = Seq::MAX;
+    for sink in sinks {
+        let cursor: Option<Seq> = connection
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
+            .optional()?;
+        held = held.min(cursor.unwrap_or(0));
+    }
+    let mut oldest =
+        connection.prepare_cached("SELECT seq, received_at FROM receipts ORDER BY seq LIMIT ?1")?;
+    let mut rows = oldest.query([limit])?;
+    let mut through = None;
+    while let Some(row) = rows.next()? {
+        let (seq, received_at): (Seq, i64) = (row.get(0)?, row.get(1)?);
+        if seq > held || received_at >= before.as_millis() {
+            break;
+        }
+        through = Some(seq);
+    }
+    drop(rows);
+    let Some(through) = through else { return Ok(0) };
+    let deleted = connection.execute("DELETE FROM receipts WHERE seq <= ?1", [through])?;
+    mark(connection, "pruned", through)?;
+    Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
+}
+
+fn mark(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    let written = connection.execute(
+        "INSERT INTO marks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    );
+    written.map(|_| ())
+}

@@ -1,0 +1,26 @@
+//! readhook takes instant-messaging vendors' read-receipt callbacks, and loses none.
+//!
+//! The rooms, in the order in which a callback meets them: [`server`] takes it from the socket, its vendor's room in
+//! [`vendor`] proves and reads it, `ingest` stamps it and has the [`journal`] commit it, the vendor's room answers;
+//! [`dispatch`] then walks the journal for every [`sink`]. What they share is a [`receipt::ReadReceipt`].
+
+pub mod receipt;
+pub mod config;
+pub mod metrics;
+pub mod vendor;
+pub mod journal;
+pub mod sink;
+pub mod dispatch;
+pub mod cli;
+pub mod telemetry;
+
+mod admin;
+mod ban_guard;
+mod clock;
+mod ingest;
+mod log_limit;
+mod quarantine;
+mod server;
+mod service;
+
+pub use service::{Listeners, RunError, Signals, run};

@@ -1,0 +1,5 @@
+//! The program `readhook`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    readhook::cli::main()
+}

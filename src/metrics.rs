@@ -1,0 +1,199 @@
+//! Every metric and its labels, in one place. No user, group or message id is ever a label, so the number of series
+//! is bounded by the configuration.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::receipt::{Scope, VendorName};
+
+/// Seconds from a tenth of a millisecond to ten.
+const SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const RECEIPTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
+
+/// The service's metrics; cloned freely, all clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    callbacks: IntCounterVec,
+    callback_seconds: HistogramVec,
+    receipts: IntCounterVec,
+    /// How long a group commit takes, fsync included.
+    pub journal_commit_seconds: Histogram,
+    /// How many receipts a group commit holds.
+    pub journal_batch_receipts: Histogram,
+    /// The size of the journal's files.
+    pub journal_bytes: IntGauge,
+    /// Receipts that a sink has still to get, by sink.
+    pub sink_lag_receipts: IntGaugeVec,
+    /// Age of the oldest of them, by sink.
+    pub sink_oldest_seconds: IntGaugeVec,
+    /// Deliveries by sink and result (`ok`, `retry`, `rejected`).
+    pub sink_deliveries: IntCounterVec,
+    /// Receipts that a sink's destination refused for good, by sink.
+    pub dead_letters: IntGaugeVec,
+    /// Callbacks in quarantine.
+    pub quarantine_entries: IntGauge,
+    /// Callbacks that should be in quarantine and were let go, because its own queue was full or its disk failed.
+    pub quarantine_lost: IntCounter,
+    /// Event ids that came again with other facts.
+    pub conflicts: IntCounter,
+    /// Whether the Easemob ban guard answers 200 in place of an error.
+    pub ban_guard_active: IntGauge,
+    /// When an app's last authentic callback came, by vendor and app.
+    pub last_callback_timestamp_seconds: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers them all.
+    ///
+    /// # Errors
+    /// A name that is registered twice, which is a fault of this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("readhook".to_owned()), None)?;
+        let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let seconds = |name, help| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let metrics = Self {
+            callbacks: counters(
+                "callbacks_total",
+                "Callbacks by vendor, outcome and reason code.",
+                &["vendor", "outcome", "reason"],
+            )?,
+            callback_seconds: HistogramVec::new(
+                seconds("callback_seconds", "From the head of a request to its answer."),
+                &["vendor"],
+            )?,
+            receipts: counters("receipts_total", "New receipts stored.", &["vendor", "scope"])?,
+            journal_commit_seconds: Histogram::with_opts(seconds(
+                "journal_commit_seconds",
+                "A group commit of the journal, fsync included.",
+            ))?,
+            journal_batch_receipts: Histogram::with_opts(
+                HistogramOpts::new("journal_batch_receipts", "Receipts in a group commit.")
+                    .buckets(RECEIPTS.to_vec()),
+            )?,
+            journal_bytes: IntGauge::new("journal_bytes", "Size of the journal's files.")?,
+            sink_lag_receipts: gauges("sink_lag_receipts", "Receipts that a sink has still to get.", &["sink"])?,
+            sink_oldest_seconds: gauges(
+                "sink_oldest_seconds",
+                "Age of the oldest receipt that a sink has still to get.",
+                &["sink"],
+            )?,
+            sink_deliveries: counters(
+                "sink_deliveries_total",
+                "Receipts by sink and result: ok, retry, rejected.",
+                &["sink", "result"],
+            )?,
+            dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
+            quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
+            quarantine_lost: IntCounter::new(
+                "quarantine_lost_total",
+                "Callbacks that quarantine could not keep.",
+            )?,
+            conflicts: IntCounter::new(
+                "conflicts_total",
+                "Vendor event ids that came again with another reader, conversation or message.",
+            )?,
+            ban_guard_active: IntGauge::new(
+                "ban_guard_active",
+                "1 while Easemob is answered 200 in place of errors.",
+            )?,
+            last_callback_timestamp_seconds: gauges(
+                "last_callback_timestamp_seconds",
+                "Unix time of an app's last authentic callback; 0 before the first.",
+                &["vendor", "app"],
+            )?,
+            registry,
+        };
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        let build = IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let all: [Box<dyn prometheus::core::Collector>; 17] = [
+            Box::new(build),
+            Box::new(self.callbacks.clone()),
+            Box::new(self.callback_seconds.clone()),
+            Box::new(self.receipts.clone()),
+            Box::new(self.journal_commit_seconds.clone()),
+            Box::new(self.journal_batch_receipts.clone()),
+            Box::new(self.journal_bytes.clone()),
+            Box::new(self.sink_lag_receipts.clone()),
+            Box::new(self.sink_oldest_seconds.clone()),
+            Box::new(self.sink_deliveries.clone()),
+            Box::new(self.dead_letters.clone()),
+            Box::new(self.quarantine_entries.clone()),
+            Box::new(self.quarantine_lost.clone()),
+            Box::new(self.conflicts.clone()),
+            Box::new(self.ban_guard_active.clone()),
+            Box::new(self.last_callback_timestamp_seconds.clone()),
+            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
+        ];
+        all.into_iter().try_for_each(|metric| self.registry.register(metric))
+    }
+
+    /// The counters of one vendor, looked up once.
+    pub fn of(&self, vendor: VendorName) -> VendorMetrics {
+        let name = vendor.as_str();
+        let callbacks = |outcome| self.callbacks.with_label_values(&[name, outcome, ""]);
+        let receipts = |scope: Scope| self.receipts.with_label_values(&[name, scope.as_str()]);
+        VendorMetrics {
+            vendor: name,
+            accepted: callbacks("accepted"),
+            ignored: callbacks("ignored"),
+            others: self.callbacks.clone(),
+            seconds: self.callback_seconds.with_label_values(&[name]),
+            receipts: [receipts(Scope::Message), receipts(Scope::UpTo), receipts(Scope::Conversation)],
+        }
+    }
+
+    /// The Prometheus text format.
+    ///
+    /// # Errors
+    /// Never in practice: the encoder writes to memory.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// One vendor's counters; the common outcomes are counted without a look-up.
+#[derive(Clone)]
+pub struct VendorMetrics {
+    vendor: &'static str,
+    accepted: IntCounter,
+    ignored: IntCounter,
+    others: IntCounterVec,
+    seconds: Histogram,
+    receipts: [IntCounter; 3],
+}
+
+impl VendorMetrics {
+    /// Counts a callback that has been answered, and the time it took.
+    pub fn callback(&self, outcome: &str, reason: &str, seconds: f64) {
+        match (outcome, reason) {
+            ("accepted", "") => self.accepted.inc(),
+            ("ignored", "") => self.ignored.inc(),
+            _ => self.others.with_label_values(&[self.vendor, outcome, reason]).inc(),
+        }
+        self.seconds.observe(seconds);
+    }
+
+    /// Counts new receipts.
+    pub fn receipts(&self, scope: Scope, new: u32) {
+        let counter = match scope {
+            Scope::Message => &self.receipts[0],
+            Scope::UpTo => &self.receipts[1],
+            Scope::Conversation => &self.receipts[2],
+        };
+        if new > 0 {
+            counter.inc_by(new.into());
+        }
+    }
+}

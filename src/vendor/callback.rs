@@ -1,0 +1,62 @@
+//! A callback between `open` and `decode`: its body in a form one can ask, and nothing in it trusted.
+
+use std::borrow::Cow;
+
+use super::form::Form;
+use super::json::{Json, Object};
+use super::outcome::Answer;
+use super::request::Incoming;
+
+/// What `open` found.
+pub enum Opened<'r> {
+    /// A read event: to be proven and decoded.
+    Read(Callback<'r>),
+    /// Anything else that the vendor sends to the same URL.
+    Neighbour(Neighbour<'r>),
+}
+
+/// A read event whose proof has not been looked at.
+pub struct Callback<'r> {
+    /// The request it came in.
+    pub request: &'r Incoming,
+    /// The vendor's name of the event, as it came.
+    pub command: Cow<'r, str>,
+    /// The body, parsed.
+    pub body: Body<'r>,
+}
+
+/// The bodies that vendors send.
+pub enum Body<'r> {
+    /// A JSON object.
+    Object(Object<'r>),
+    /// A JSON array.
+    List(Vec<Json<'r>>),
+    /// `application/x-www-form-urlencoded`.
+    Form(Form<'r>),
+}
+
+impl<'r> Body<'r> {
+    /// The object, when it is one.
+    pub fn object(&self) -> Option<&Object<'r>> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::List(_) | Self::Form(_) => None,
+        }
+    }
+
+    /// The form, when it is one.
+    pub fn form(&self) -> Option<&Form<'r>> {
+        match self {
+            Self::Form(form) => Some(form),
+            Self::Object(_) | Self::List(_) => None,
+        }
+    }
+}
+
+/// A callback that is none of our business, with the answer that lets the vendor's own business go on.
+pub struct Neighbour<'r> {
+    /// The vendor's name of it, for the log; may be anything, even empty.
+    pub command: Cow<'r, str>,
+    /// The vendor's allow-answer for exactly this callback.
+    pub allow: Answer,
+}

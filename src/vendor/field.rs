@@ -1,0 +1,128 @@
+//! Fields of an authentic event, read to the type they must have. Integers come as JSON numbers or as digit
+//! strings, for vendors use both for the same field; they are exact or they are an error, never rounded or wrapped.
+//! An optional field may be absent or null; once it is there, it must be right.
+
+use std::borrow::Cow;
+
+use super::form::{Entry, Form};
+use super::json::{Json, Object};
+use super::outcome::{DecodeError, Problem};
+use crate::receipt::Timestamp;
+
+impl<'a> Object<'a> {
+    /// A text that must say something.
+    pub(super) fn text(&self, field: &'static str) -> Result<&str, DecodeError> {
+        self.optional_text(field)?.ok_or(Problem::Missing.of(field))
+    }
+
+    /// A text; an empty one counts as absent.
+    pub(super) fn optional_text(&self, field: &'static str) -> Result<Option<&str>, DecodeError> {
+        match self.find(field) {
+            None => Ok(None),
+            Some(value) => value.as_text().map(not_empty).ok_or(Problem::WrongType.of(field)),
+        }
+    }
+
+    /// A text, or an integer whose digits are taken as the text: for ids beyond 2^53 that some tables type as Long.
+    pub(super) fn optional_id(&self, field: &'static str) -> Result<Option<Cow<'_, str>>, DecodeError> {
+        match self.find(field) {
+            Some(Json::Integer(value)) => Ok(Some(Cow::Owned(value.to_string()))),
+            _ => Ok(self.optional_text(field)?.map(Cow::Borrowed)),
+        }
+    }
+
+    /// The same where it must be there.
+    pub(super) fn id(&self, field: &'static str) -> Result<Cow<'_, str>, DecodeError> {
+        self.optional_id(field)?.ok_or(Problem::Missing.of(field))
+    }
+
+    /// A 64-bit integer.
+    pub(super) fn integer(&self, field: &'static str) -> Result<i64, DecodeError> {
+        self.optional_integer(field)?.ok_or(Problem::Missing.of(field))
+    }
+
+    /// A 64-bit integer that may be absent.
+    pub(super) fn optional_integer(&self, field: &'static str) -> Result<Option<i64>, DecodeError> {
+        self.find(field).map(|value| integer(value).map_err(|problem| problem.of(field))).transpose()
+    }
+
+    /// The time of an event in milliseconds: one that does not fit is unknown, and the receipt stays.
+    pub(super) fn event_time(&self, field: &'static str) -> Result<Option<Timestamp>, DecodeError> {
+        match self.find(field) {
+            None => Ok(None),
+            Some(value) => event_time(integer(value)).map_err(|problem| problem.of(field)),
+        }
+    }
+
+    /// A list that must be there, though it may be empty.
+    pub(super) fn list(&self, field: &'static str) -> Result<&[Json<'a>], DecodeError> {
+        self.optional_list(field)?.ok_or(Problem::Missing.of(field))
+    }
+
+    /// A list that may be absent.
+    pub(super) fn optional_list(&self, field: &'static str) -> Result<Option<&[Json<'a>]>, DecodeError> {
+        match self.find(field) {
+            None => Ok(None),
+            Some(Json::List(list)) => Ok(Some(list)),
+            Some(_) => Err(Problem::WrongType.of(field)),
+        }
+    }
+
+    /// An object that must be there.
+    pub(super) fn object(&self, field: &'static str) -> Result<&Object<'a>, DecodeError> {
+        self.find(field).ok_or(Problem::Missing.of(field))?.as_object().ok_or(Problem::WrongType.of(field))
+    }
+}
+
+impl Form<'_> {
+    /// A text that must say something, once.
+    pub(super) fn text(&self, field: &'static str) -> Result<&str, DecodeError> {
+        self.optional_text(field)?.ok_or(Problem::Missing.of(field))
+    }
+
+    /// A text; an empty one counts as absent.
+    pub(super) fn optional_text(&self, field: &'static str) -> Result<Option<&str>, DecodeError> {
+        match self.entry(field) {
+            Entry::Absent => Ok(None),
+            Entry::Once(text) => Ok(not_empty(text)),
+            Entry::Repeated => Err(Problem::Repeated.of(field)),
+        }
+    }
+}
+
+/// An integer from a number or a digit string.
+pub(super) fn integer(value: &Json<'_>) -> Result<i64, Problem> {
+    match value {
+        Json::Integer(value) => i64::try_from(*value).map_err(|_| Problem::OutOfRange),
+        // Beyond 64 bits there is no telling an integer from a fraction, and neither fits.
+        Json::Number(value) if value.abs() >= 9.2e18 => Err(Problem::OutOfRange),
+        Json::Text(text) => digits(text),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => Err(Problem::WrongType),
+    }
+}
+
+/// An integer from ASCII digits.
+pub(super) fn digits(text: &str) -> Result<i64, Problem> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::WrongType);
+    }
+    text.parse().map_err(|_| Problem::OutOfRange)
+}
+
+/// An event's time in milliseconds, given as an integer or not: what does not fit is unknown.
+pub(super) fn event_time(millis: Result<i64, Problem>) -> Result<Option<Timestamp>, Problem> {
+    match millis {
+        Ok(millis) => Ok(Timestamp::from_millis(millis)),
+        Err(Problem::OutOfRange) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// A read position in milliseconds: it must fit, for without it there is no receipt.
+pub(super) fn position(millis: i64) -> Result<Timestamp, Problem> {
+    Timestamp::from_millis(millis).ok_or(Problem::OutOfRange)
+}
+
+fn not_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}

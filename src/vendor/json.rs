@@ -1,0 +1,221 @@
+//! Strict JSON, borrowed from the body: a key named twice is an error at any depth, for two readers of such a body
+//! could both be right. Integers stay 64-bit exact; what is not an integer is kept as no more than that fact.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+
+/// Any JSON value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without fraction or exponent that fits 64 bits, signed or unsigned.
+    Integer(i128),
+    /// Any other number, roughly: with a fraction, an exponent, or beyond 64 bits.
+    Number(f64),
+    /// A string.
+    Text(Cow<'a, str>),
+    /// An array.
+    List(Vec<Json<'a>>),
+    /// An object.
+    Object(Object<'a>),
+}
+
+/// A JSON object, in its own order; no key stands twice.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
+/// Why a text is not usable JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonError {
+    /// It is not JSON, or nested deeper than 128.
+    Syntax,
+    /// It is JSON, but an object names a key twice.
+    DuplicateKey,
+}
+
+/// What the visitor says of a key that stands twice; recognised again in [`Json::parse`].
+const DUPLICATE: &str = "duplicate key";
+
+/// Up to this many keys are compared one by one; beyond it a set is built, so that a hostile object of a hundred
+/// thousand keys costs no more than its length.
+const COMPARED_ONE_BY_ONE: usize = 24;
+
+impl<'a> Json<'a> {
+    /// Reads one JSON value that takes up the whole text.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        serde_json::from_str(text).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => JsonError::DuplicateKey,
+            serde_json::error::Category::Data
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof
+            | serde_json::error::Category::Io => JsonError::Syntax,
+        })
+    }
+
+    /// The text, when it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The object, when it is one.
+    pub fn as_object(&self) -> Option<&Object<'a>> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The value of a key; null counts as absent, as it does for the vendors.
+    pub fn find(&self, key: &str) -> Option<&Json<'a>> {
+        self.0.iter().find_map(|(name, value)| (name == key && *value != Json::Null).then_some(value))
+    }
+
+    /// Every key and value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    fn read<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut fields: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
+        while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
+            let repeated = match fields.len() {
+                0 => {
+                    fields.reserve(8);
+                    false
+                }
+                1..=COMPARED_ONE_BY_ONE => fields.iter().any(|(name, _)| *name == key),
+                _ => {
+                    if seen.is_empty() {
+                        seen.extend(fields.iter().map(|(name, _)| name.to_string()));
+                    }
+                    !seen.insert(key.to_string())
+                }
+            };
+            if repeated {
+                return Err(A::Error::custom(DUPLICATE));
+            }
+            fields.push((key, map.next_value()?));
+        }
+        Ok(Self(fields))
+    }
+}
+
+/// A string that borrows when it has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_str(AnyValue(std::marker::PhantomData))? {
+            Json::Text(text) => Ok(Self(text)),
+            Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => {
+                Err(D::Error::custom("a key is a string"))
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue(std::marker::PhantomData))
+    }
+}
+
+struct AnyValue<'a>(std::marker::PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for AnyValue<'a> {
+    type Value = Json<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Json<'a>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json<'a>, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json<'a>, E> {
+        Ok(Json::Integer(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json<'a>, E> {
+        Ok(Json::Integer(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json<'a>, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Json<'a>, E> {
+        Ok(Json::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Json<'a>, E> {
+        Ok(Json::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'a>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = seq.next_element()? {
+            list.push(value);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Json<'a>, A::Error> {
+        Object::read(map).map(Json::Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_named_twice_is_found_at_any_depth_and_in_any_spelling() {
+        for twice in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"x":[{"y":{"a":1,"b":2,"\u0061":3}}]}"#,
+            &format!("{{{},\"k7\":0}}", (0..60).map(|n| format!("\"k{n}\":0")).collect::<Vec<_>>().join(",")),
+        ] {
+            assert_eq!(Json::parse(twice), Err(JsonError::DuplicateKey), "{twice}");
+        }
+        assert!(Json::parse(r#"{"a":{"a":1},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn integers_are_exact_to_64_bits_and_no_further() {
+        for (text, value) in [
+            ("18446744073709551615", Json::Integer(u64::MAX.into())),
+            ("-9223372036854775808", Json::Integer(i64::MIN.into())),
+            ("18446744073709551616", Json::Number(18446744073709551616.0)),
+            ("1.0", Json::Number(1.0)),
+            ("1e3", Json::Number(1000.0)),
+        ] {
+            assert_eq!(Json::parse(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_said_to_be_none() {
+        for text in ["", "{", "nul", "{}x", "[1,]", "{\"a\"}", "1e999", &"[".repeat(200)] {
+            assert_eq!(Json::parse(text), Err(JsonError::Syntax), "{text}");
+        }
+    }
+}

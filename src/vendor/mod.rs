@@ -1,0 +1,113 @@
+//! What a vendor is to readhook, and the table of those it knows.
+//!
+//! Everything a vendor does is arithmetic on bytes it already has: no clock, no I/O, no async, no HTTP server.
+//! A new vendor is one room beside these, its line in [`Vendors::configure`], and its fixtures.
+
+mod callback;
+mod field;
+mod form;
+mod json;
+mod outcome;
+mod reading;
+mod request;
+mod sign;
+mod verified;
+
+mod easemob;
+mod openim;
+mod rongcloud;
+mod tencent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use callback::{Body, Callback, Neighbour, Opened};
+pub use json::{Json, JsonError, Object};
+pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
+pub use reading::{Identity, Mark, Reading};
+pub use request::Incoming;
+pub use verified::{Identified, Verified, authenticate};
+
+use crate::config::VendorsConfig;
+use crate::receipt::VendorName;
+
+/// One vendor's room: how its callbacks are told apart, proven, read and answered.
+///
+/// The order is the callback's: `open`, then (through [`authenticate`] only) `verify`, then `decode`, then
+/// `answer`. All of it is pure; the moment that matters is `request.received_at`.
+pub trait Vendor: Send + Sync {
+    /// Which vendor this is.
+    fn name(&self) -> VendorName;
+
+    /// Checks what must hold for every request and reads just far enough to tell a read event from a neighbour.
+    /// Nothing that comes out is trusted yet.
+    fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault>;
+
+    /// Looks for the proof that the callback is genuine, and for the app it belongs to.
+    fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal>;
+
+    /// Reads the receipts out of an authentic read event. None at all means that nobody has read anything.
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError>;
+
+    /// Says an outcome in the vendor's dialect.
+    fn answer(&self, outcome: &Outcome) -> Answer;
+
+    /// How long a commit may take before the outcome is `unavailable`: less than the vendor's own time-out.
+    fn patience(&self) -> Duration;
+
+    /// The vendor's app identities, as they stand in receipts.
+    fn apps(&self) -> Vec<String>;
+}
+
+/// A route below `/webhooks/` and whether more path may follow it.
+pub struct Route {
+    /// The path below `/webhooks/`, for example `rongcloud/relay`.
+    pub path: &'static str,
+    /// Whether anything may follow (`/webhooks/openim/<token>/<command>`).
+    pub open_ended: bool,
+    /// Who answers there.
+    pub vendor: Arc<dyn Vendor>,
+}
+
+/// The vendors that have an app configured, each at its routes.
+pub struct Vendors(Vec<Route>);
+
+impl Vendors {
+    /// One row a route. A vendor without an app has none, so its route is a 404.
+    pub fn configure(config: &VendorsConfig) -> Self {
+        let rows: [(&'static str, bool, Option<Arc<dyn Vendor>>); 5] = [
+            ("easemob", false, easemob::Easemob::configure(&config.easemob)),
+            ("tencent", false, tencent::Tencent::configure(&config.tencent)),
+            ("openim", true, openim::OpenIm::configure(&config.openim)),
+            ("rongcloud", false, rongcloud::RongCloud::configure(&config.rongcloud)),
+            ("rongcloud/relay", false, rongcloud::Relay::configure(&config.rongcloud)),
+        ];
+        let routes = rows.into_iter().filter_map(|(path, open_ended, vendor)| {
+            vendor.map(|vendor| Route { path, open_ended, vendor })
+        });
+        Self(routes.collect())
+    }
+
+    /// Finds the vendor for what stands behind `/webhooks/`, and where in it the vendor's own tail begins.
+    pub fn route(&self, path: &str) -> Option<(&Arc<dyn Vendor>, usize)> {
+        self.0.iter().find_map(|route| {
+            let tail = path.strip_prefix(route.path)?;
+            let fits = tail.is_empty() || (route.open_ended && tail.starts_with('/'));
+            fits.then_some((&route.vendor, route.path.len()))
+        })
+    }
+
+    /// Every route that is served.
+    pub fn routes(&self) -> &[Route] {
+        &self.0
+    }
+}
+
+/// The answer where no vendor is: a path that is none of ours, or a vendor without an app. An OpenIM server that is
+/// pointed here by mistake must not have its users' operations blocked by a body that it cannot parse.
+pub fn not_here(path: &str) -> Answer {
+    if path == "openim" || path.starts_with("openim/") {
+        return Answer::json(404, openim::ALLOW);
+    }
+    Answer::json(404, r#"{"error":"not_found"}"#)
+}

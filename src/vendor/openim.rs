@@ -1,0 +1,129 @@
+//! OpenIM (openimsdk/open-im-server): one URL for all its webhooks, and none of them signed.
+//!
+//! What an unmodified server can carry is a token in the path, Basic credentials in the URL's user part, and its own
+//! address; each kind that an app configures must hold. The server never looks at our status, only at the body, and
+//! a body it cannot parse blocks the user's operation: so the allow body goes out with every status.
+//! <https://docs.openim.io/restapi/webhooks/introduction>
+
+mod door;
+mod reads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Vendor;
+use super::callback::{Body, Callback, Neighbour, Opened};
+use super::json::{Json, Object};
+use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
+use super::reading::Reading;
+use super::request::{Incoming, Parameter};
+use super::verified::{Identified, Verified};
+use crate::config::OpenImConfig;
+use crate::receipt::VendorName;
+use door::Door;
+
+/// `nextCode` is an integer to the server that reads it; the vendor's page prints a string, which blocks.
+pub(super) const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
+
+/// OpenIM's room.
+pub(super) struct OpenIm {
+    /// Apps with a credential come first, then those known by address, then the open one.
+    doors: Vec<Door>,
+}
+
+impl OpenIm {
+    pub(super) fn configure(config: &OpenImConfig) -> Option<Arc<dyn Vendor>> {
+        let mut doors: Vec<Door> = config.apps.iter().map(|(name, app)| Door::new(name, app)).collect();
+        doors.sort_by_key(Door::rank);
+        (!doors.is_empty()).then(|| Arc::new(Self { doors }) as Arc<dyn Vendor>)
+    }
+
+    /// The app whose every proof the request carries, or what the nearest one missed.
+    fn admit(&self, request: &Incoming) -> Result<Identified<'_>, Refusal> {
+        let mut missed = Refusal::UnknownApp;
+        for door in &self.doors {
+            match door.admit(request) {
+                Ok(by) => return Ok(Identified { app: door.app(), by }),
+                Err(refusal) if missed == Refusal::UnknownApp => missed = refusal,
+                Err(_) => {}
+            }
+        }
+        Err(missed)
+    }
+
+    fn neighbour<'r>(&self, command: String) -> Opened<'r> {
+        Opened::Neighbour(Neighbour { command: command.into(), allow: self.answer(&Outcome::Ignored) })
+    }
+}
+
+impl Vendor for OpenIm {
+    fn name(&self) -> VendorName {
+        VendorName::OpenIm
+    }
+
+    fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
+        self.admit(request)?;
+        let body = request.json_object()?;
+        let Some(command) = command(request, &body) else { return Ok(self.neighbour(String::new())) };
+        if !reads::is_read(&command, &body) {
+            return Ok(self.neighbour(command));
+        }
+        Ok(Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) }))
+    }
+
+    fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
+        self.admit(callback.request)
+    }
+
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+        let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
+        reads::decode(verified, body)
+    }
+
+    fn answer(&self, outcome: &Outcome) -> Answer {
+        let status = match outcome {
+            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Ignored => 200,
+            Outcome::Malformed(_) => 400,
+            Outcome::Unreadable(unreadable) => unreadable.status(),
+            Outcome::Rejected(_) => 401,
+            Outcome::Unavailable => 503,
+        };
+        Answer::json(status, ALLOW)
+    }
+
+    fn patience(&self) -> Duration {
+        // Its two workers wait for us, and behind them a queue of 100 fills up: the sample configuration says 5 s.
+        Duration::from_secs(2)
+    }
+
+    fn apps(&self) -> Vec<String> {
+        self.doors.iter().map(|door| door.app().to_owned()).collect()
+    }
+}
+
+/// The command: the body's, with which path and query must agree where they name one (the older servers put it
+/// there), or theirs where the body has none. `None` when they disagree, or nobody names any.
+fn command(request: &Incoming, body: &Object<'_>) -> Option<String> {
+    // Behind a token there may be path of the operator's own; only a last segment of this form is a command.
+    let in_path = request.tail().rsplit('/').find(|segment| !segment.is_empty());
+    let mut named: Vec<String> = in_path.filter(|last| last.starts_with("callback")).map(str::to_owned).into_iter().collect();
+    for name in ["command", "callbackCommand"] {
+        match request.parameter(name) {
+            Parameter::Once(value) => named.push(value.into_owned()),
+            Parameter::Absent => {}
+            Parameter::Repeated => return None,
+        }
+    }
+    if let Some(in_body) = body.find("callbackCommand") {
+        named.insert(0, in_body.as_text()?.to_owned());
+    }
+    let first = named.first()?.clone();
+    named.iter().all(|other| reads::same(&first, other)).then_some(first)
+}
+
+impl Json<'_> {
+    /// Whether the value is a text that says something.
+    fn says_something(&self) -> bool {
+        self.as_text().is_some_and(|text| !text.is_empty())
+    }
+}

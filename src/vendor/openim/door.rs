@@ -1,0 +1,80 @@
+//! Who may come in: one OpenIM app and the proofs it asks for. Every kind that is configured must hold, any value of
+//! a kind may; so a token can be rotated, and an address list narrows a token instead of replacing it.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
+
+use super::super::outcome::Refusal;
+use super::super::request::Incoming;
+use super::super::sign;
+use crate::config::{Network, OpenImApp, Secret};
+use crate::receipt::Proof;
+
+/// One app's door.
+pub(super) struct Door {
+    app: String,
+    path_tokens: Vec<Secret>,
+    basic_auth: Vec<Secret>,
+    allowed_ips: Vec<Network>,
+}
+
+impl Door {
+    pub(super) fn new(name: &str, app: &OpenImApp) -> Self {
+        Self {
+            app: name.to_owned(),
+            path_tokens: app.path_tokens.clone(),
+            basic_auth: app.basic_auth.clone(),
+            allowed_ips: app.allowed_ips.clone(),
+        }
+    }
+
+    /// The app's name.
+    pub(super) fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// How exacting the door is; the most exacting is asked first.
+    pub(super) fn rank(&self) -> u8 {
+        match (self.path_tokens.is_empty() && self.basic_auth.is_empty(), self.allowed_ips.is_empty()) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+        }
+    }
+
+    /// The strongest of the proofs that the request carries, if it carries all that are asked for.
+    pub(super) fn admit(&self, request: &Incoming) -> Result<Proof, Refusal> {
+        let mut proof = Proof::None;
+        if !self.allowed_ips.is_empty() {
+            if !self.allowed_ips.iter().any(|net| net.contains(request.client)) {
+                return Err(Refusal::BadAddress);
+            }
+            proof = Proof::Ip;
+        }
+        if !self.basic_auth.is_empty() {
+            if !basic(request).is_some_and(|given| sign::is_one_of(&self.basic_auth, &given)) {
+                return Err(Refusal::BadCredentials);
+            }
+            proof = Proof::Basic;
+        }
+        if !self.path_tokens.is_empty() {
+            let first = request.tail().split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+            let token: Vec<u8> = percent_decode_str(first).collect();
+            if !sign::is_one_of(&self.path_tokens, &token) {
+                return Err(Refusal::BadToken);
+            }
+            proof = Proof::PathToken;
+        }
+        Ok(proof)
+    }
+}
+
+/// `user:password` of a single `Authorization: Basic` field.
+fn basic(request: &Incoming) -> Option<Vec<u8>> {
+    let mut fields = request.headers.get_all(AUTHORIZATION).iter();
+    let (field, None) = (fields.next()?, fields.next()) else { return None };
+    let (scheme, credentials) = field.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(credentials.trim()).ok())?
+}

@@ -1,0 +1,143 @@
+//! RongCloud (融云), overseas Nexconn: message routing, its JSON webhooks, and SDK callbacks relayed by an app.
+//!
+//! The signature is SHA-1 over secret, nonce and time, in the URL or in header fields, never over the body; so one
+//! signed URL verifies with any body. Whether receipts are routed at all depends on the app key: ask the vendor.
+//! <https://docs.rongcloud.cn/im/server/signature/>
+
+mod relay;
+mod routing;
+mod signature;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Vendor;
+use super::callback::{Body, Callback, Neighbour, Opened};
+use super::json::Json;
+use super::outcome::{Answer, DecodeError, Fault, Outcome, Unreadable};
+use super::reading::Reading;
+use super::request::{Incoming, json};
+use super::verified::{Identified, Verified};
+use super::{form::Form, outcome::Refusal};
+use crate::config::RongCloudConfig;
+use crate::receipt::VendorName;
+use signature::Apps;
+
+/// RongCloud's room: what its servers send.
+pub(super) struct RongCloud(Apps);
+
+/// The room of the relay: what an app or gateway hands on from its SDK.
+pub(super) struct Relay(Apps);
+
+impl RongCloud {
+    pub(super) fn configure(config: &RongCloudConfig) -> Option<Arc<dyn Vendor>> {
+        let apps = Apps::new(config, |app| &app.secrets);
+        (!config.apps.is_empty()).then(|| Arc::new(Self(apps)) as Arc<dyn Vendor>)
+    }
+}
+
+impl Relay {
+    /// Only where some app has a secret for it: a phone's claim needs a relay that vouches for it.
+    pub(super) fn configure(config: &RongCloudConfig) -> Option<Arc<dyn Vendor>> {
+        let apps = Apps::new(config, |app| &app.relay_secrets);
+        (!apps.is_empty()).then(|| Arc::new(Self(apps)) as Arc<dyn Vendor>)
+    }
+}
+
+impl Vendor for RongCloud {
+    fn name(&self) -> VendorName {
+        VendorName::RongCloud
+    }
+
+    fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
+        let text = request.text()?;
+        // Content-Type is never trusted; the first character tells the two apart, for no form begins with either.
+        if text.trim_start().starts_with(['{', '[']) {
+            let body = match json(text)? {
+                Json::Object(object) => Body::Object(object),
+                Json::List(list) => Body::List(list),
+                Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Number(_) | Json::Text(_) => {
+                    return Err(Unreadable::WrongRoot.into());
+                }
+            };
+            return Ok(routing::open_json(request, body));
+        }
+        Ok(routing::open_form(request, Form::parse(text)?))
+    }
+
+    fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
+        self.0.verify(callback.request)
+    }
+
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+        routing::decode(verified)
+    }
+
+    fn answer(&self, outcome: &Outcome) -> Answer {
+        answer(outcome)
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn apps(&self) -> Vec<String> {
+        self.0.keys()
+    }
+}
+
+impl Vendor for Relay {
+    fn name(&self) -> VendorName {
+        VendorName::RongCloud
+    }
+
+    fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
+        let body = request.json_object()?;
+        let event = body.find("event").and_then(Json::as_text).unwrap_or_default().to_owned();
+        Ok(if relay::is_read(&event) {
+            Opened::Read(Callback { request, command: event.into(), body: Body::Object(body) })
+        } else {
+            Opened::Neighbour(Neighbour { command: event.into(), allow: ok() })
+        })
+    }
+
+    fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
+        self.0.verify(callback.request)
+    }
+
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+        relay::decode(verified)
+    }
+
+    fn answer(&self, outcome: &Outcome) -> Answer {
+        answer(outcome)
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn apps(&self) -> Vec<String> {
+        self.0.keys()
+    }
+}
+
+/// The vendor's time-out for routing is not documented; a public SDK says about 5 s.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+fn ok() -> Answer {
+    Answer::text(200, "ok")
+}
+
+fn answer(outcome: &Outcome) -> Answer {
+    match outcome {
+        Outcome::Accepted
+        | Outcome::Duplicate
+        | Outcome::Conflict
+        | Outcome::Ignored
+        | Outcome::Malformed(_) => ok(),
+        Outcome::Unreadable(unreadable) => Answer::text(unreadable.status(), outcome.reason()),
+        Outcome::Rejected(_) => Answer::text(401, outcome.reason()),
+        Outcome::Unavailable => Answer::text(503, outcome.reason()),
+    }
+}
