@@ -17,6 +17,8 @@ const RECEIPTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0,
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
+    /// The process's own, whose names every dashboard knows without our prefix.
+    process: Registry,
     callbacks: IntCounterVec,
     callback_seconds: HistogramVec,
     receipts: IntCounterVec,
@@ -53,6 +55,8 @@ impl Metrics {
     /// A name that is registered twice, which is a fault of this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("readhook".to_owned()), None)?;
+        let process = Registry::new();
+        process.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let seconds = |name, help| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
@@ -107,6 +111,7 @@ impl Metrics {
                 &["vendor", "app"],
             )?,
             registry,
+            process,
         };
         metrics.register()?;
         Ok(metrics)
@@ -115,7 +120,7 @@ impl Metrics {
     fn register(&self) -> Result<(), prometheus::Error> {
         let build = IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 17] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -132,7 +137,6 @@ impl Metrics {
             Box::new(self.conflicts.clone()),
             Box::new(self.ban_guard_active.clone()),
             Box::new(self.last_callback_timestamp_seconds.clone()),
-            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         ];
         all.into_iter().try_for_each(|metric| self.registry.register(metric))
     }
@@ -159,6 +163,7 @@ impl Metrics {
     pub fn encode(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&self.process.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }

@@ -202,6 +202,8 @@ impl Journal {
 
     /// Writes what is waiting and ends the writer; later commits are refused. Returns when the file is closed.
     pub async fn close(&self) {
+        // The last connection to close tidies the WAL away; that should be the writer's.
+        self.shared.readers.close();
         // A writer that has ended already needs no telling.
         let _ended = self.shared.jobs.send(Job::Close).await;
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

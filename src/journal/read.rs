@@ -54,6 +54,11 @@ impl Readers {
         Self { path, idle: Mutex::new(Vec::new()) }
     }
 
+    /// Closes the idle connections.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn read_after(&self, after: Seq, limit: usize) -> Result<Vec<Stored>, JournalError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(

@@ -1,0 +1,185 @@
+//! The whole service on ports of its own, with a journal of its own, in the test's own process; and the small client
+//! that talks to it in exact bytes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use readhook::config::{Config, Environment, load};
+use readhook::{Listeners, RunError, Signals, run};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No state is waited for longer than this.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running service.
+pub struct House {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub reload: mpsc::Sender<Config>,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), RunError>>,
+    /// Must be the last field: the service has files in it until it has ended.
+    pub dir: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+/// The path of a file of this repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A configuration from TOML, with its journal in `dir` and one file sink there. Sinks of the text are left out: no
+/// test should print receipts.
+pub fn config(dir: &Path, text: &str) -> Config {
+    let mut table: toml::Table = toml::from_str(text).unwrap();
+    table.remove("sinks");
+    let file = dir.join("readhook.toml");
+    std::fs::write(&file, toml::to_string(&table).unwrap()).unwrap();
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let environment = Environment::from([
+        ("READHOOK__JOURNAL__PATH".to_owned(), path("readhook.db")),
+        ("READHOOK__SINKS__EVENTS__TYPE".to_owned(), "file".to_owned()),
+        ("READHOOK__SINKS__EVENTS__PATH".to_owned(), path("receipts.jsonl")),
+    ]);
+    load(Some(&file), &environment).unwrap()
+}
+
+/// The configuration of the first five minutes.
+pub fn demo() -> String {
+    std::fs::read_to_string(repository("config/demo.toml")).unwrap()
+}
+
+impl House {
+    /// Starts the service in a new folder.
+    pub async fn start(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path(), text);
+        Self::start_in(dir, config).await
+    }
+
+    /// Starts the service in a folder that may have been used before.
+    pub async fn start_in(dir: TempDir, config: Config) -> Self {
+        let listeners = Listeners {
+            public: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let (public, admin) = (listeners.public.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let (reload, reloads) = mpsc::channel(1);
+        let signals = Signals { stop: stop.clone(), reload: reloads };
+        #[expect(clippy::disallowed_methods, reason = "the test itself waits for it, in `end`")]
+        let running = tokio::spawn(run(config, listeners, signals));
+        let house = Self { public, admin, reload, stop, running, dir };
+        let ready = house.get("/readyz").await;
+        assert_eq!(ready.status, 200, "{}", ready.body);
+        house
+    }
+
+    /// Posts a callback.
+    pub async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        exchange(self.public, Method::POST, target, headers, body.to_vec()).await
+    }
+
+    /// Asks the admin listener.
+    pub async fn get(&self, target: &str) -> Reply {
+        exchange(self.admin, Method::GET, target, &[], Vec::new()).await
+    }
+
+    /// Every receipt of the journal, oldest first, through the API.
+    pub async fn receipts(&self) -> Vec<Value> {
+        let mut receipts = Vec::new();
+        let mut target = "/api/v1/receipts?limit=1000".to_owned();
+        loop {
+            let page: Value = serde_json::from_str(&self.get(&target).await.body).unwrap();
+            receipts.extend(page["receipts"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => target = format!("/api/v1/receipts?limit=1000&cursor={next}"),
+                None => return receipts,
+            }
+        }
+    }
+
+    /// The value of one series of the metrics, 0 if there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/metrics").await.body;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    }
+
+    /// Begins the end; [`House::end`] waits for it.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends the service in good order. Every receipt of the journal must then be in the file of the sink, in order.
+    pub async fn end(self) -> TempDir {
+        let stored = self.receipts().await;
+        self.stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, self.running).await;
+        ended.expect("the service should end").unwrap().unwrap();
+        assert_eq!(delivered(self.dir.path()), stored, "what the journal has and what the sink got");
+        self.dir
+    }
+
+    /// Ends it without any order, as a crash of the runtime would: every task is dropped where it stands.
+    pub async fn abort(self) -> TempDir {
+        self.running.abort();
+        // The error is the abort itself.
+        let _aborted = self.running.await;
+        self.dir
+    }
+}
+
+/// What the file sink has written in a folder.
+pub fn delivered(dir: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(dir.join("receipts.jsonl")).unwrap_or_default();
+    assert!(text.is_empty() || text.ends_with('\n'), "half a line at the end");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// One request on a connection of its own; the target goes out as it is given, byte for byte.
+pub async fn exchange(
+    address: SocketAddr,
+    method: Method,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Reply {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let mut request = Request::builder().method(method).uri(target).header("host", address.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    let answer = async {
+        let response = client.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        drop(client);
+        Reply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    };
+    let (reply, _) = tokio::join!(answer, connection);
+    reply
+}
