@@ -98,35 +98,40 @@ fn settings_error(key: &str, error: &config::ConfigError) -> ConfigError {
 fn read_file(path: &Path, environment: &Environment) -> Result<config::Config, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-    let mut table: toml::Table =
-        toml::from_str(&text).map_err(|error| ConfigError::syntax(path, &text, &error))?;
-    for (key, value) in &mut table {
-        substitute(key, value, environment)?;
-    }
-    config::Config::try_from(&table).map_err(|error| settings_error("", &error))
+    // Parsed here first, for `config` would print the line that is wrong, and it may hold a secret.
+    toml::from_str::<toml::Table>(&text).map_err(|error| ConfigError::syntax(path, &text, &error))?;
+    let toml = config::File::from_str(&text, config::FileFormat::Toml);
+    let layer = config::Config::builder().add_source(toml).build();
+    let mut layer = layer.map_err(|error| settings_error("", &error))?;
+    substitute("", &mut layer.cache, environment)?;
+    Ok(layer)
 }
 
 /// Replaces `${VAR}` in every text of the file. `$${` stands for a literal `${`.
-fn substitute(key: &str, value: &mut toml::Value, environment: &Environment) -> Result<(), ConfigError> {
-    match value {
-        toml::Value::String(text) if text.contains("${") => {
+fn substitute(key: &str, value: &mut config::Value, environment: &Environment) -> Result<(), ConfigError> {
+    match &mut value.kind {
+        config::ValueKind::String(text) if text.contains("${") => {
             *text = substituted(key, text, environment)?;
         }
-        toml::Value::Array(items) => {
+        config::ValueKind::Array(items) => {
             for item in items {
                 substitute(key, item, environment)?;
             }
         }
-        toml::Value::Table(table) => {
+        config::ValueKind::Table(table) => {
             for (name, value) in table {
-                substitute(&format!("{key}.{name}"), value, environment)?;
+                let below = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                substitute(&below, value, environment)?;
             }
         }
-        toml::Value::String(_)
-        | toml::Value::Integer(_)
-        | toml::Value::Float(_)
-        | toml::Value::Boolean(_)
-        | toml::Value::Datetime(_) => {}
+        config::ValueKind::String(_)
+        | config::ValueKind::Nil
+        | config::ValueKind::Boolean(_)
+        | config::ValueKind::I64(_)
+        | config::ValueKind::I128(_)
+        | config::ValueKind::U64(_)
+        | config::ValueKind::U128(_)
+        | config::ValueKind::Float(_) => {}
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod extra;
 mod id;
+mod schema;
 mod timestamp;
 
 use std::borrow::Cow;
@@ -12,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 pub use extra::{Extra, Fact};
 pub use id::{Key, ReceiptId};
+pub use schema::schema;
 pub use timestamp::Timestamp;
 
 /// One reader and one read position, as one vendor reported it.
 ///
 /// What the vendor does not say is absent, except `conversation.id` and `read_at`, which are then null.
-/// Borrowed while a callback is being read, `'static` once it comes back out of the journal.
+// Borrowed while a callback is being read, `'static` once it comes back out of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "ReadReceipt v1", rename = "ReadReceipt")]
 pub struct ReadReceipt<'a> {
@@ -52,7 +54,6 @@ pub struct ReadReceipt<'a> {
     pub counts: Option<Counts>,
     /// The vendor's time of the event; null when it says none.
     #[serde(default)]
-    #[schemars(required)]
     pub read_at: Option<Timestamp>,
     /// When readhook took the callback in.
     pub received_at: Timestamp,
@@ -77,7 +78,6 @@ pub struct Conversation<'a> {
     pub kind: ConversationKind,
     /// Direct: the reader's peer; group: the group id; null when the vendor does not name it.
     #[serde(default)]
-    #[schemars(required)]
     pub id: Option<Cow<'a, str>>,
 }
 
@@ -208,9 +208,4 @@ pub enum Proof {
     Ip,
     /// Nothing; the operator allowed it in so many words.
     None,
-}
-
-/// The JSON Schema of [`ReadReceipt`], made from the type itself.
-pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(ReadReceipt<'static>)
 }

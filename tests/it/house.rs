@@ -19,35 +19,35 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// No state is waited for longer than this.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running service.
-pub struct House {
-    pub public: SocketAddr,
-    pub admin: SocketAddr,
-    pub reload: mpsc::Sender<Config>,
+pub(crate) struct House {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) reload: mpsc::Sender<Config>,
     stop: CancellationToken,
     running: JoinHandle<Result<(), RunError>>,
     /// Must be the last field: the service has files in it until it has ended.
-    pub dir: TempDir,
+    pub(crate) dir: TempDir,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 /// The path of a file of this repository.
-pub fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A configuration from TOML, with its journal in `dir` and one file sink there. Sinks of the text are left out: no
 /// test should print receipts.
-pub fn config(dir: &Path, text: &str) -> Config {
+pub(crate) fn config(dir: &Path, text: &str) -> Config {
     let mut table: toml::Table = toml::from_str(text).unwrap();
     table.remove("sinks");
     let file = dir.join("readhook.toml");
@@ -62,20 +62,20 @@ pub fn config(dir: &Path, text: &str) -> Config {
 }
 
 /// The configuration of the first five minutes.
-pub fn demo() -> String {
+pub(crate) fn demo() -> String {
     std::fs::read_to_string(repository("config/demo.toml")).unwrap()
 }
 
 impl House {
     /// Starts the service in a new folder.
-    pub async fn start(text: &str) -> Self {
+    pub(crate) async fn start(text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path(), text);
         Self::start_in(dir, config).await
     }
 
     /// Starts the service in a folder that may have been used before.
-    pub async fn start_in(dir: TempDir, config: Config) -> Self {
+    pub(crate) async fn start_in(dir: TempDir, config: Config) -> Self {
         let listeners = Listeners {
             public: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -93,17 +93,17 @@ impl House {
     }
 
     /// Posts a callback.
-    pub async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         exchange(self.public, Method::POST, target, headers, body.to_vec()).await
     }
 
     /// Asks the admin listener.
-    pub async fn get(&self, target: &str) -> Reply {
+    pub(crate) async fn get(&self, target: &str) -> Reply {
         exchange(self.admin, Method::GET, target, &[], Vec::new()).await
     }
 
     /// Every receipt of the journal, oldest first, through the API.
-    pub async fn receipts(&self) -> Vec<Value> {
+    pub(crate) async fn receipts(&self) -> Vec<Value> {
         let mut receipts = Vec::new();
         let mut target = "/api/v1/receipts?limit=1000".to_owned();
         loop {
@@ -117,45 +117,48 @@ impl House {
     }
 
     /// The value of one series of the metrics, 0 if there is none.
-    pub async fn metric(&self, series: &str) -> f64 {
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
         let text = self.get("/metrics").await.body;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or(0.0)
     }
 
     /// Begins the end; [`House::end`] waits for it.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
 
     /// Ends the service in good order. Every receipt of the journal must then be in the file of the sink, in order.
-    pub async fn end(self) -> TempDir {
+    pub(crate) async fn end(self) -> TempDir {
         let stored = self.receipts().await;
         self.stop.cancel();
+        let dir = self.ended().await;
+        assert_eq!(delivered(dir.path()), stored, "what the journal has and what the sink got");
+        dir
+    }
+
+    /// Waits for the end that [`House::stop`] began.
+    pub(crate) async fn ended(self) -> TempDir {
         let ended = tokio::time::timeout(PATIENCE, self.running).await;
         ended.expect("the service should end").unwrap().unwrap();
-        assert_eq!(delivered(self.dir.path()), stored, "what the journal has and what the sink got");
         self.dir
     }
 
-    /// Ends it without any order, as a crash of the runtime would: every task is dropped where it stands.
-    pub async fn abort(self) -> TempDir {
-        self.running.abort();
-        // The error is the abort itself.
-        let _aborted = self.running.await;
+    /// Leaves it running, for a test that then drops the runtime under it.
+    pub(crate) fn leave(self) -> TempDir {
         self.dir
     }
 }
 
 /// What the file sink has written in a folder.
-pub fn delivered(dir: &Path) -> Vec<Value> {
+pub(crate) fn delivered(dir: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(dir.join("receipts.jsonl")).unwrap_or_default();
     assert!(text.is_empty() || text.ends_with('\n'), "half a line at the end");
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// One request on a connection of its own; the target goes out as it is given, byte for byte.
-pub async fn exchange(
+pub(crate) async fn exchange(
     address: SocketAddr,
     method: Method,
     target: &str,

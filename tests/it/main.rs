@@ -2,5 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic that names its line is the report")]
 
+mod admin;
+mod cli;
+mod configuration;
+mod crash;
+mod decoders;
+mod dispatch;
+mod doors;
 mod fixtures;
 mod house;
+mod journal;
+mod process;
+mod tidy;
+mod vendor;

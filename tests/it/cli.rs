@@ -1,0 +1,99 @@
+//! The command line: what it prints, and with which code it ends.
+
+use std::process::Output;
+
+use crate::process::{Process, readhook, write_config};
+
+fn run(arguments: &[&str]) -> Output {
+    readhook().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_schema_is_the_types_own() {
+    let output = run(&["schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed, serde_json::to_value(readhook::receipt::schema()).unwrap());
+    let required: Vec<&str> = printed["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    for name in ["id", "vendor", "app", "conversation", "reader", "scope", "read_at", "received_at", "verified_by", "event"] {
+        assert!(required.contains(&name), "{name} is always there");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_64() {
+    for arguments in [&["sreve"][..], &["--no-such-option"], &["check", "extra"]] {
+        assert_eq!(run(arguments).status.code(), Some(64), "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["check", "--help"]] {
+        assert_eq!(run(arguments).status.code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_78_and_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    std::fs::write(&file, "[server]\nlistem = \"x\"").unwrap();
+    for command in ["serve", "check"] {
+        let output = run(&[command, "--config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(text(&output.stderr).contains("server.listem"), "{}", text(&output.stderr));
+    }
+    let output = run(&["check", "--config", "/no/such/file.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("/no/such/file.toml"));
+}
+
+#[test]
+fn check_tells_what_is_fit_and_what_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    let check = || run(&["check", "--config", config.to_str().unwrap()]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("none yet"));
+    assert!(!dir.path().join("readhook.db").exists(), "it changes nothing");
+
+    let mut process = Process::start(&config);
+    assert!(text(&check().stdout).contains("held by a running process"));
+    // A second service on the same journal is refused before it does anything.
+    let second = run(&["serve", "--config", config.to_str().unwrap()]);
+    assert_eq!(second.status.code(), Some(69));
+    assert!(text(&second.stderr).contains("held by another process"), "{}", text(&second.stderr));
+    process.signal("INT");
+    assert_eq!(process.wait().code(), Some(0));
+    assert!(text(&check().stdout).contains("whole"));
+
+    std::fs::write(dir.path().join("readhook.db"), "no database at all, by no means").unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(text(&output.stdout).contains("damaged"), "{}", text(&output.stdout));
+    assert_eq!(run(&["serve", "--config", config.to_str().unwrap()]).status.code(), Some(74));
+}
+
+#[test]
+fn healthcheck_is_0_when_ready_and_1_when_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::start(&write_config(dir.path()));
+    let address = process.public.to_string();
+    assert_eq!(run(&["healthcheck", "--address", &address]).status.code(), Some(0));
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(run(&["healthcheck", "--address", &address]).status.code(), Some(1));
+}
+
+#[test]
+fn an_address_in_use_is_69() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(&write_config(dir.path()));
+    let other = tempfile::tempdir().unwrap();
+    let config = write_config(other.path());
+    let taken = process.public.to_string();
+    let output = readhook().args(["--config", config.to_str().unwrap()]).env("READHOOK__SERVER__LISTEN", &taken).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+}

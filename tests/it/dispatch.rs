@@ -1,0 +1,174 @@
+//! From the journal to a sink, with a sink that does as it is told: order, retries, refusals, and where it goes on.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use readhook::config::{JournalConfig, SinkConfig, SinkKind, StartAt};
+use readhook::dispatch::Dispatcher;
+use readhook::journal::{Entry, Journal, Stored};
+use readhook::metrics::Metrics;
+use readhook::receipt::Scope;
+use readhook::sink::{BoxError, DeliverError, Sink};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::house::PATIENCE;
+
+/// What the sink does with one delivery.
+enum Act {
+    Take,
+    Fail,
+    /// Refuses the receipt at this place.
+    Refuse(usize),
+    /// Does not come back.
+    Hang,
+}
+
+/// Follows its script, and takes everything when that is over.
+struct Scripted {
+    script: Mutex<VecDeque<Act>>,
+    got: watch::Sender<Vec<i64>>,
+}
+
+impl Scripted {
+    fn new(script: impl IntoIterator<Item = Act>) -> Arc<Self> {
+        Arc::new(Self { script: Mutex::new(script.into_iter().collect()), got: watch::channel(Vec::new()).0 })
+    }
+
+    fn take(&self, batch: &[Stored]) {
+        self.got.send_modify(|got| got.extend(batch.iter().map(|receipt| receipt.seq)));
+    }
+
+    async fn until_got(&self, count: usize) -> Vec<i64> {
+        let mut got = self.got.subscribe();
+        timeout(PATIENCE, got.wait_for(|got| got.len() >= count)).await.unwrap().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Sink for Scripted {
+    async fn deliver(&self, batch: &[Stored]) -> Result<(), DeliverError> {
+        let act = self.script.lock().unwrap().pop_front().unwrap_or(Act::Take);
+        match act {
+            Act::Take => self.take(batch),
+            Act::Fail => return Err(DeliverError::Retry("told to fail".into())),
+            Act::Refuse(at) => {
+                self.take(&batch[..at]);
+                return Err(DeliverError::Reject { at, why: "told to refuse".into() });
+            }
+            Act::Hang => std::future::pending().await,
+        }
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+struct Scene {
+    journal: Journal,
+    metrics: Metrics,
+    stop: CancellationToken,
+    give_up: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let config = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0 };
+        let journal = Journal::open(&config, &metrics).unwrap();
+        Self { journal, metrics, stop: CancellationToken::new(), give_up: CancellationToken::new(), _dir: dir }
+    }
+
+    async fn commit(&self, count: usize) {
+        for _ in 0..count {
+            let entry = Entry { key: None, event_key: false, received_at: 1, scope: Scope::Message, json: "{}".to_owned() };
+            self.journal.commit(vec![entry]).await.unwrap();
+        }
+    }
+
+    fn dispatch(&self, name: &str, sink: &Arc<Scripted>, from: StartAt) -> JoinHandle<()> {
+        let dispatcher = Dispatcher {
+            name: name.to_owned(),
+            config: SinkConfig { batch: 3.try_into().unwrap(), from, kind: SinkKind::Stdout },
+            sink: sink.clone(),
+            journal: self.journal.clone(),
+            metrics: self.metrics.clone(),
+        };
+        #[expect(clippy::disallowed_methods, reason = "each test waits for it")]
+        tokio::spawn(dispatcher.run(self.stop.clone(), self.give_up.clone()))
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    timeout(PATIENCE, task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_holds_through_failures() {
+    let scene = Scene::new();
+    scene.commit(10).await;
+    let sink = Scripted::new([Act::Take, Act::Fail, Act::Fail, Act::Take]);
+    let task = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(sink.until_got(10).await, (1..=10).collect::<Vec<i64>>());
+    scene.stop.cancel();
+    ended(task).await;
+    assert_eq!(scene.journal.cursor("s", 0).await.unwrap(), 10, "the cursor is saved at the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_receipt_is_parked_and_the_rest_goes_on() {
+    let scene = Scene::new();
+    scene.commit(6).await;
+    let sink = Scripted::new([Act::Refuse(1), Act::Refuse(0), Act::Take]);
+    let task = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(sink.until_got(4).await, [1, 4, 5, 6]);
+    scene.stop.cancel();
+    ended(task).await;
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), [("s".to_owned(), 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_hangs_holds_up_neither_others_nor_the_end() {
+    let scene = Scene::new();
+    scene.commit(4).await;
+    let (stuck, well) = (Scripted::new([Act::Take, Act::Hang]), Scripted::new([]));
+    let (stuck_task, well_task) =
+        (scene.dispatch("stuck", &stuck, StartAt::Start), scene.dispatch("well", &well, StartAt::Start));
+    assert_eq!(well.until_got(4).await.len(), 4);
+    assert_eq!(stuck.until_got(3).await, [1, 2, 3]);
+    scene.stop.cancel();
+    ended(well_task).await;
+    assert!(timeout(Duration::from_millis(50), scene.give_up.cancelled()).await.is_err());
+    scene.give_up.cancel();
+    ended(stuck_task).await;
+    assert_eq!(scene.journal.cursor("stuck", 0).await.unwrap(), 3, "what it took, it will not see again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_sink_begins_where_it_is_told_and_goes_on_where_it_was() {
+    let scene = Scene::new();
+    scene.commit(4).await;
+    let late = Scripted::new([]);
+    let task = scene.dispatch("late", &late, StartAt::Now);
+    // Its cursor is there before anything new is, so that the new is after it.
+    let mut head = scene.journal.head();
+    assert_eq!(*head.borrow_and_update(), 4);
+    timeout(PATIENCE, async { while scene.journal.cursor("late", -1).await.unwrap() == -1 {} }).await.unwrap();
+    scene.commit(2).await;
+    late.until_got(2).await;
+    scene.stop.cancel();
+    ended(task).await;
+    let again = Scripted::new([]);
+    scene.commit(1).await;
+    let task = scene.dispatch("late", &again, StartAt::Start);
+    assert_eq!(again.until_got(1).await, [7]);
+    ended(task).await;
+}

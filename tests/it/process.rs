@@ -1,0 +1,85 @@
+//! The program itself as a process, for what only a process can show: signals, exit codes, and being killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::house::{PATIENCE, demo};
+
+/// A running `readhook serve`. Dropped, it is killed.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// The program, with an environment of its own.
+pub(crate) fn readhook() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_readhook"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Writes a configuration for a process: the demo's, with its files in `dir`, any free ports, and a file sink.
+pub(crate) fn write_config(dir: &Path) -> std::path::PathBuf {
+    let text = demo()
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:9090", "127.0.0.1:0")
+        .replace("data/demo/readhook.db", dir.join("readhook.db").to_str().unwrap())
+        .replace("[sinks.screen]\ntype = \"stdout\"", "[sinks.events]\ntype = \"file\"");
+    let sink = format!("path = \"{}\"\n", dir.join("receipts.jsonl").display());
+    let file = dir.join("config.toml");
+    std::fs::write(&file, text + &sink).unwrap();
+    file
+}
+
+impl Process {
+    /// Starts it and waits for the line that says where it listens.
+    pub(crate) fn start(config: &Path) -> Self {
+        let mut child =
+            readhook().arg("--config").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = log.by_ref().map(Result::unwrap).find(|line| line.contains("callbacks on http://"));
+        let line = line.expect("it says where it listens");
+        let address = |before: &str| {
+            let after = line.split_once(before).unwrap().1;
+            after.split([',', ' ']).next().unwrap().parse().unwrap()
+        };
+        let (public, admin) = (address("callbacks on http://"), address("admin on http://"));
+        // A pipe that nobody reads would stop the process one day.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, public, admin }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// SIGKILL, and no more of it.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the process should end");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
