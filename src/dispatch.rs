@@ -43,8 +43,17 @@ impl Dispatcher {
             StartAt::Start => 0,
             StartAt::Now => *head.borrow(),
         };
-        let Some(begin) = self.insist(&give_up, || self.journal.cursor(&self.name, start)).await else { return };
-        let mut progress = Progress { cursor: begin, saved: begin, save_at: Instant::now() };
+        let Some(begin) = self
+            .insist(&give_up, || self.journal.cursor(&self.name, start))
+            .await
+        else {
+            return;
+        };
+        let mut progress = Progress {
+            cursor: begin,
+            saved: begin,
+            save_at: Instant::now(),
+        };
         loop {
             self.measure(progress.cursor, *head.borrow());
             tokio::select! {
@@ -71,11 +80,16 @@ impl Dispatcher {
     /// One batch, for as long as it takes. False when told to give up.
     async fn deliver_next(&self, progress: &mut Progress, give_up: &CancellationToken) -> bool {
         let limit = self.config.batch.get();
-        let batch = self.insist(give_up, || self.journal.read_after(progress.cursor, limit)).await;
+        let batch = self
+            .insist(give_up, || self.journal.read_after(progress.cursor, limit))
+            .await;
         let Some(batch) = batch else { return false };
         if let Some(oldest) = batch.first() {
             let age = (clock::now().as_millis() - oldest.received_at).max(0) / 1000;
-            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(age);
+            self.metrics
+                .sink_oldest_seconds
+                .with_label_values(&[&self.name])
+                .set(age);
         }
         self.deliver(&batch, progress, give_up).await
     }
@@ -154,14 +168,23 @@ impl Dispatcher {
     }
 
     fn measure(&self, cursor: Seq, head: Seq) {
-        self.metrics.sink_lag_receipts.with_label_values(&[&self.name]).set(head - cursor);
+        self.metrics
+            .sink_lag_receipts
+            .with_label_values(&[&self.name])
+            .set(head - cursor);
         if head == cursor {
-            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(0);
+            self.metrics
+                .sink_oldest_seconds
+                .with_label_values(&[&self.name])
+                .set(0);
         }
     }
 
     fn count(&self, result: &str, receipts: usize) {
-        self.metrics.sink_deliveries.with_label_values(&[&self.name, result]).inc_by(receipts as u64);
+        self.metrics
+            .sink_deliveries
+            .with_label_values(&[&self.name, result])
+            .inc_by(receipts as u64);
     }
 }
 

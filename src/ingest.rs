@@ -39,9 +39,19 @@ enum Read {
 
 impl Ingest {
     pub(crate) fn new(journal: Journal, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
-        let by_vendor = VendorName::ALL.into_iter().map(|name| (name, metrics.of(name))).collect();
+        let by_vendor = VendorName::ALL
+            .into_iter()
+            .map(|name| (name, metrics.of(name)))
+            .collect();
         let ban_guard = BanGuard::new(ban_guard);
-        Self { journal, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
+        Self {
+            journal,
+            quarantine,
+            ban_guard,
+            metrics,
+            by_vendor,
+            log: LogLimit::default(),
+        }
     }
 
     /// Takes one callback from its last byte to its answer.
@@ -58,14 +68,22 @@ impl Ingest {
     }
 
     /// Ends a request that never became a callback: its body was too large, too slow or broken.
-    pub(crate) fn refuse(&self, vendor: &dyn Vendor, request: Incoming, begun: Instant, outcome: Outcome) -> Answer {
+    pub(crate) fn refuse(
+        &self,
+        vendor: &dyn Vendor,
+        request: Incoming,
+        begun: Instant,
+        outcome: Outcome,
+    ) -> Answer {
         let answer = vendor.answer(&outcome);
         self.finish(vendor, request, begun, outcome, answer)
     }
 
     /// Brings up to date what only time changes.
     pub(crate) fn measure(&self) {
-        self.metrics.ban_guard_active.set(self.ban_guard.is_active(Instant::now()).into());
+        self.metrics
+            .ban_guard_active
+            .set(self.ban_guard.is_active(Instant::now()).into());
     }
 
     /// Writes what quarantine has waiting.
@@ -73,9 +91,16 @@ impl Ingest {
         self.quarantine.close();
     }
 
-    async fn commit(&self, vendor: &dyn Vendor, app: &str, request: &Incoming, entries: Vec<Entry>) -> Outcome {
+    async fn commit(
+        &self,
+        vendor: &dyn Vendor,
+        app: &str,
+        request: &Incoming,
+        entries: Vec<Entry>,
+    ) -> Outcome {
         let last = &self.metrics.last_callback_timestamp_seconds;
-        last.with_label_values(&[vendor.name().as_str(), app]).set(request.received_at.as_seconds());
+        last.with_label_values(&[vendor.name().as_str(), app])
+            .set(request.received_at.as_seconds());
         if entries.is_empty() {
             return Outcome::Ignored;
         }
@@ -99,7 +124,9 @@ impl Ingest {
     }
 
     fn count(&self, vendor: VendorName, committed: &Committed) {
-        let Some(metrics) = self.by_vendor.get(&vendor) else { return };
+        let Some(metrics) = self.by_vendor.get(&vendor) else {
+            return;
+        };
         self.metrics.conflicts.inc_by(committed.conflicts.into());
         let [message, up_to, conversation] = committed.new;
         metrics.receipts(Scope::Message, message);
@@ -152,7 +179,9 @@ impl Ingest {
 
     /// One line for a callback that could not be used; no path, query or body, for they hold secrets.
     fn tell(&self, vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) {
-        let Some(suppressed) = self.log.admit() else { return };
+        let Some(suppressed) = self.log.admit() else {
+            return;
+        };
         let field = match outcome {
             Outcome::Malformed(DecodeError { field, .. }) => field,
             Outcome::Accepted
@@ -195,9 +224,15 @@ fn read(vendor: &dyn Vendor, request: &Incoming) -> Read {
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),
     };
-    let entries = readings.into_iter().map(|reading| stamp(vendor.name(), &verified, reading)).collect();
+    let entries = readings
+        .into_iter()
+        .map(|reading| stamp(vendor.name(), &verified, reading))
+        .collect();
     match entries {
-        Ok(entries) => Read::Receipts { app: verified.app().to_owned(), entries },
+        Ok(entries) => Read::Receipts {
+            app: verified.app().to_owned(),
+            entries,
+        },
         Err(error) => Read::Over(Outcome::Malformed(error)),
     }
 }
@@ -243,7 +278,13 @@ fn stamp(vendor: VendorName, verified: &Verified<'_>, reading: Reading<'_>) -> R
     };
     // Text, integers and times always serialise.
     let json = serde_json::to_string(&receipt).map_err(|_| Problem::WrongType.of("receipt"))?;
-    Ok(Entry { key: key.map(Key::into_bytes), event_key, received_at: received_at.as_millis(), scope, json })
+    Ok(Entry {
+        key: key.map(Key::into_bytes),
+        event_key,
+        received_at: received_at.as_millis(),
+        scope,
+        json,
+    })
 }
 
 /// 128 bits for an event that nothing identifies.

@@ -4,15 +4,15 @@
 //! [`vendor`] proves and reads it, `ingest` stamps it and has the [`journal`] commit it, the vendor's room answers;
 //! [`dispatch`] then walks the journal for every [`sink`]. What they share is a [`receipt::ReadReceipt`].
 
-pub mod receipt;
-pub mod config;
-pub mod metrics;
-pub mod vendor;
-pub mod journal;
-pub mod sink;
-pub mod dispatch;
 pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod journal;
+pub mod metrics;
+pub mod receipt;
+pub mod sink;
 pub mod telemetry;
+pub mod vendor;
 
 mod admin;
 mod ban_guard;

@@ -9,8 +9,9 @@ use prometheus::{
 use crate::receipt::{Scope, VendorName};
 
 /// Seconds from a tenth of a millisecond to ten.
-const SECONDS: [f64; 14] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const SECONDS: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
 const RECEIPTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
 
 /// The service's metrics; cloned freely, all clones count together.
@@ -56,7 +57,9 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("readhook".to_owned()), None)?;
         let process = Registry::new();
-        process.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        process.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let seconds = |name, help| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
@@ -80,7 +83,11 @@ impl Metrics {
                     .buckets(RECEIPTS.to_vec()),
             )?,
             journal_bytes: IntGauge::new("journal_bytes", "Size of the journal's files.")?,
-            sink_lag_receipts: gauges("sink_lag_receipts", "Receipts that a sink has still to get.", &["sink"])?,
+            sink_lag_receipts: gauges(
+                "sink_lag_receipts",
+                "Receipts that a sink has still to get.",
+                &["sink"],
+            )?,
             sink_oldest_seconds: gauges(
                 "sink_oldest_seconds",
                 "Age of the oldest receipt that a sink has still to get.",
@@ -91,7 +98,11 @@ impl Metrics {
                 "Receipts by sink and result: ok, retry, rejected.",
                 &["sink", "result"],
             )?,
-            dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
+            dead_letters: gauges(
+                "dead_letters",
+                "Receipts that a destination refused for good.",
+                &["sink"],
+            )?,
             quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
             quarantine_lost: IntCounter::new(
                 "quarantine_lost_total",
@@ -118,7 +129,10 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let build = IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "The version that runs; always 1."),
+            &["version"],
+        )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(build),
@@ -138,7 +152,8 @@ impl Metrics {
             Box::new(self.ban_guard_active.clone()),
             Box::new(self.last_callback_timestamp_seconds.clone()),
         ];
-        all.into_iter().try_for_each(|metric| self.registry.register(metric))
+        all.into_iter()
+            .try_for_each(|metric| self.registry.register(metric))
     }
 
     /// The counters of one vendor, looked up once.
@@ -152,7 +167,11 @@ impl Metrics {
             ignored: callbacks("ignored"),
             others: self.callbacks.clone(),
             seconds: self.callback_seconds.with_label_values(&[name]),
-            receipts: [receipts(Scope::Message), receipts(Scope::UpTo), receipts(Scope::Conversation)],
+            receipts: [
+                receipts(Scope::Message),
+                receipts(Scope::UpTo),
+                receipts(Scope::Conversation),
+            ],
         }
     }
 
@@ -185,7 +204,10 @@ impl VendorMetrics {
         match (outcome, reason) {
             ("accepted", "") => self.accepted.inc(),
             ("ignored", "") => self.ignored.inc(),
-            _ => self.others.with_label_values(&[self.vendor, outcome, reason]).inc(),
+            _ => self
+                .others
+                .with_label_values(&[self.vendor, outcome, reason])
+                .inc(),
         }
         self.seconds.observe(seconds);
     }

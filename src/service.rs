@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin};
+use crate::admin::{Admin, Routes};
 use crate::clock;
 use crate::config::{Config, LogConfig, ServerConfig};
 use crate::dispatch::Dispatcher;
@@ -22,7 +22,7 @@ use crate::quarantine::Quarantine;
 use crate::receipt::{Timestamp, VendorName};
 use crate::server::connection::{Bounds, Patience, serve};
 use crate::server::health::Health;
-use crate::server::{self, Door};
+use crate::server::{Door, Public};
 use crate::sink::{self, Sink};
 use crate::vendor::Vendors;
 
@@ -72,8 +72,8 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Result<(), RunError> {
     let metrics = Metrics::new()?;
     let journal = Journal::open(&config.journal, &metrics)?;
-    let quarantine = Quarantine::open(&config.journal.path, &config.quarantine, &metrics)
-        .map_err(RunError::Quarantine)?;
+    let quarantine =
+        Quarantine::open(&config.journal.path, &config.quarantine, &metrics).map_err(RunError::Quarantine)?;
     let vendors = Vendors::configure(&config.vendors);
     warn_about(&config, &vendors);
     announce_apps(&vendors, &metrics);
@@ -84,9 +84,14 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     }
 
     let ban_guard = config.vendors.easemob.ban_guard;
-    let ingest = Arc::new(Ingest::new(journal.clone(), quarantine, ban_guard, metrics.clone()));
+    let ingest = Arc::new(Ingest::new(
+        journal.clone(),
+        quarantine,
+        ban_guard,
+        metrics.clone(),
+    ));
     let health = Health::new(journal.clone());
-    let door = Door::new(ingest.clone(), vendors, config.server.clone(), health.clone());
+    let door = Door::new(ingest.clone(), vendors, config.server.clone());
     let admin = Admin {
         journal: journal.clone(),
         metrics: metrics.clone(),
@@ -96,11 +101,16 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     };
 
     let tasks = TaskTracker::new();
-    let sinks: BTreeMap<String, Arc<dyn Sink>> =
-        config.sinks.iter().map(|(name, sink)| (name.clone(), sink::open(sink))).collect();
+    let sinks: BTreeMap<String, Arc<dyn Sink>> = config
+        .sinks
+        .iter()
+        .map(|(name, sink)| (name.clone(), sink::open(sink)))
+        .collect();
     let (flushed, give_up) = (CancellationToken::new(), CancellationToken::new());
     for (name, sink) in &sinks {
-        let Some(sink_config) = config.sinks.get(name) else { continue };
+        let Some(sink_config) = config.sinks.get(name) else {
+            continue;
+        };
         let dispatcher = Dispatcher {
             name: name.clone(),
             config: sink_config.clone(),
@@ -112,7 +122,12 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     }
     let admin_stop = CancellationToken::new();
     let bounds = bounds(&config.server);
-    tasks.spawn(serve(listeners.admin, admin::router(admin), bounds, admin_stop.clone()));
+    tasks.spawn(serve(
+        listeners.admin,
+        Routes::new(admin),
+        bounds,
+        admin_stop.clone(),
+    ));
     let names = config.sinks.keys().cloned().collect();
     let keeper = housekeeping(journal.clone(), config.journal.retention_days, names);
     tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
@@ -126,7 +141,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         stop.cancelled().await;
         drained.drain();
     });
-    serve(listeners.public, server::router(door), bounds, signals.stop).await;
+    serve(listeners.public, Public::new(door, health), bounds, signals.stop).await;
 
     // Every request has its answer, so everything accepted is in the journal: from here on the head stands still.
     tracing::info!("no more callbacks; waiting for the sinks");
@@ -171,17 +186,32 @@ fn warn_about(config: &Config, vendors: &Vendors) {
     for route in vendors.routes() {
         tracing::info!(vendor = %route.vendor.name(), apps = ?route.vendor.apps(), "serving /webhooks/{}", route.path);
     }
-    for (name, _) in config.vendors.openim.apps.iter().filter(|(_, app)| app.allow_unauthenticated) {
+    for (name, _) in config
+        .vendors
+        .openim
+        .apps
+        .iter()
+        .filter(|(_, app)| app.allow_unauthenticated)
+    {
         tracing::warn!(
             "vendors.openim.apps.{name}.allow_unauthenticated = true: anybody who reaches this port can make up reads"
         );
     }
-    for (name, _) in config.vendors.tencent.apps.iter().filter(|(_, app)| app.secrets.is_empty()) {
+    for (name, _) in config
+        .vendors
+        .tencent
+        .apps
+        .iter()
+        .filter(|(_, app)| app.secrets.is_empty())
+    {
         tracing::warn!(
             "vendors.tencent.apps.{name} has no callback token: anybody who knows the SdkAppid can make up reads"
         );
     }
-    let test_only = config.vendors.secrets().any(|secret| secret.expose().starts_with("test-only-"));
+    let test_only = config
+        .vendors
+        .secrets()
+        .any(|secret| secret.expose().starts_with("test-only-"));
     if test_only {
         tracing::warn!(
             "this configuration has test-only secrets that everybody knows; it is for trying things out, not for \
@@ -201,7 +231,9 @@ fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
             let _at_zero = metrics.last_callback_timestamp_seconds.with_label_values(&labels);
         }
     }
-    VendorName::ALL.into_iter().for_each(|name| drop(metrics.of(name)));
+    VendorName::ALL
+        .into_iter()
+        .for_each(|name| drop(metrics.of(name)));
 }
 
 /// Forgets what is old enough, and finds out when a disk that failed takes writes again.
@@ -217,7 +249,9 @@ async fn housekeeping(journal: Journal, retention_days: u32, sinks: Vec<String>)
             continue;
         }
         let before = clock::now().as_millis() - i64::from(retention_days) * DAY;
-        let Some(before) = Timestamp::from_millis(before) else { continue };
+        let Some(before) = Timestamp::from_millis(before) else {
+            continue;
+        };
         if let Err(error) = prune(&journal, before, &sinks).await {
             tracing::warn!(%error, "retention could not forget old receipts");
         }
@@ -256,7 +290,10 @@ async fn reload(
             ("delivery", new.delivery == current.delivery),
             ("log", format == current.log.format),
             ("sinks", new.sinks == current.sinks),
-            ("vendors.easemob.ban_guard", new.vendors.easemob.ban_guard == current.vendors.easemob.ban_guard),
+            (
+                "vendors.easemob.ban_guard",
+                new.vendors.easemob.ban_guard == current.vendors.easemob.ban_guard,
+            ),
         ];
         for (section, _) in unchanged.iter().filter(|(_, unchanged)| !unchanged) {
             tracing::warn!("[{section}] has changed; that takes effect with a restart");

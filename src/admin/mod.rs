@@ -3,8 +3,10 @@
 mod problem;
 mod receipts;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -13,12 +15,14 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use subtle::ConstantTimeEq;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Secret;
 use crate::ingest::Ingest;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::server::connection::Serve;
 use crate::server::health::{Health, livez};
 use problem::Problem;
 
@@ -32,8 +36,26 @@ pub(crate) struct Admin {
     pub(crate) token: Option<Secret>,
 }
 
-/// The admin routes.
-pub(crate) fn router(admin: Admin) -> Router {
+/// The admin routes, as a listener serves them.
+#[derive(Clone)]
+pub(crate) struct Routes(Router);
+
+impl Routes {
+    pub(crate) fn new(admin: Admin) -> Self {
+        Self(router(admin))
+    }
+}
+
+impl Serve for Routes {
+    type Body = Body;
+
+    async fn serve(self, _client: SocketAddr, request: hyper::Request<hyper::body::Incoming>) -> Response {
+        let Ok(response) = self.0.oneshot(request).await;
+        response
+    }
+}
+
+fn router(admin: Admin) -> Router {
     let ready = admin.health.clone();
     let guarded = Router::new()
         .route("/metrics", get(metrics))
@@ -52,23 +74,42 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 /// With a token configured, lets nobody pass who does not bring it.
 async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let Some(token) = &admin.token else { return next.run(request).await };
-    let given = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    let Some(token) = &admin.token else {
+        return next.run(request).await;
+    };
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let given = given
+        .split_at_checked(7)
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
     if given.is_some_and(|(_, given)| token.expose().as_bytes().ct_eq(given).into()) {
         return next.run(request).await;
     }
-    let mut response =
-        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`").into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    let mut response = Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "this needs `Authorization: Bearer <admin.token>`",
+    )
+    .into_response();
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.ingest.measure();
-    admin.metrics.journal_bytes.set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
+    admin
+        .metrics
+        .journal_bytes
+        .set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
     match admin.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Ok(text) => (
+            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+            text,
+        )
+            .into_response(),
         Err(error) => Problem::internal(&error).into_response(),
     }
 }

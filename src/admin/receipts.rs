@@ -8,8 +8,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
 use super::Admin;
+use super::problem::Problem;
 use crate::journal::{Order, Scan, Seq, Stored};
 use crate::receipt::{Timestamp, VendorName};
 
@@ -41,12 +41,21 @@ struct Filter {
 }
 
 pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let Question { filter, limit, order, cursor } = question(&query.unwrap_or_default())?;
+    let Question {
+        filter,
+        limit,
+        order,
+        cursor,
+    } = question(&query.unwrap_or_default())?;
     let order = match (order, cursor) {
         (None, None) => Order::Ascending,
         (Some(order), None) | (None, Some((order, _))) => order,
         (Some(order), Some((began, _))) if order == began => order,
-        (Some(_), Some(_)) => return Err(Problem::bad_request("order: the cursor comes from the other order")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request(
+                "order: the cursor comes from the other order",
+            ));
+        }
     };
     let scan = Scan {
         order,
@@ -54,10 +63,20 @@ pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) 
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         fits: Box::new(move |receipt| filter.fits(receipt)),
     };
-    let page = admin.journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
+    let page = admin
+        .journal
+        .scan(scan)
+        .await
+        .map_err(|error| Problem::internal(&error))?;
     // The receipts are JSON already, and go out as they came in.
-    let receipts: Vec<&str> = page.receipts.iter().map(|receipt| receipt.json.as_str()).collect();
-    let next = page.resume.map_or("null".to_owned(), |seq| format!("\"{}\"", write_cursor(order, seq)));
+    let receipts: Vec<&str> = page
+        .receipts
+        .iter()
+        .map(|receipt| receipt.json.as_str())
+        .collect();
+    let next = page.resume.map_or("null".to_owned(), |seq| {
+        format!("\"{}\"", write_cursor(order, seq))
+    });
     let body = format!(r#"{{"receipts":[{}],"next":{next}}}"#, receipts.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -78,8 +97,11 @@ fn question(query: &str) -> Result<Question, Problem> {
         let filter = &mut question.filter;
         match &*name {
             "vendor" => {
-                let vendor = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == value);
-                filter.vendor = Some(vendor.ok_or_else(|| bad("one of easemob, tencent, openim, rongcloud"))?);
+                let vendor = VendorName::ALL
+                    .into_iter()
+                    .find(|vendor| vendor.as_str() == value);
+                filter.vendor =
+                    Some(vendor.ok_or_else(|| bad("one of easemob, tencent, openim, rongcloud"))?);
             }
             "app" => filter.app = Some(value.into_owned()),
             "conversation" => filter.conversation = Some(value.into_owned()),
@@ -91,7 +113,10 @@ fn question(query: &str) -> Result<Question, Problem> {
             "since" => filter.since = Some(time()?),
             "until" => filter.until = Some(time()?),
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+                let limit = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
                 question.limit = Some(limit.ok_or_else(|| bad("a number from 1 to 1000"))?);
             }
             "order" => {
@@ -122,7 +147,9 @@ impl Filter {
             return true;
         }
         // Not one of ours if it does not parse; the journal's check is the place to say so.
-        let Ok(receipt) = stored.receipt() else { return false };
+        let Ok(receipt) = stored.receipt() else {
+            return false;
+        };
         fn same(wanted: &Option<String>, found: Option<&str>) -> bool {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         }
@@ -131,13 +158,26 @@ impl Filter {
             && same(&self.conversation, receipt.conversation.id.as_deref())
             && same(&self.reader, Some(&receipt.reader))
             && same(&self.message_id, receipt.message_id.as_deref())
-            && self.message_seq.is_none_or(|seq| receipt.message_seq == Some(seq))
+            && self
+                .message_seq
+                .is_none_or(|seq| receipt.message_seq == Some(seq))
     }
 
     fn wants_everything(&self) -> bool {
-        let Self { vendor, app, conversation, reader, message_id, message_seq, since: _, until: _ } = self;
+        let Self {
+            vendor,
+            app,
+            conversation,
+            reader,
+            message_id,
+            message_seq,
+            since: _,
+            until: _,
+        } = self;
         vendor.is_none()
-            && [app, conversation, reader, message_id].into_iter().all(Option::is_none)
+            && [app, conversation, reader, message_id]
+                .into_iter()
+                .all(Option::is_none)
             && message_seq.is_none()
     }
 }
@@ -156,5 +196,8 @@ fn read_cursor(text: &str) -> Option<(Order, Seq)> {
         _ => return None,
     };
     let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    Seq::from_str_radix(digits, 16).ok().filter(|_| plain).map(|seq| (order, seq))
+    Seq::from_str_radix(digits, 16)
+        .ok()
+        .filter(|_| plain)
+        .map(|seq| (order, seq))
 }

@@ -26,7 +26,9 @@ pub(super) fn healthcheck(file: Option<&Path>, address: Option<String>) -> Exit 
             }
         },
     };
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Exit::No };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Exit::No;
+    };
     let asked = runtime.block_on(async { timeout(PATIENCE, ready(&address)).await });
     match asked {
         Ok(Ok(true)) => Exit::Ok,
@@ -55,7 +57,9 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn ready(address: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut ask, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/readyz").header("host", address).body(Empty::<bytes::Bytes>::new())?;
+    let request = Request::get("/readyz")
+        .header("host", address)
+        .body(Empty::<bytes::Bytes>::new())?;
     let (response, _) = tokio::join!(
         async {
             let response = ask.send_request(request).await;

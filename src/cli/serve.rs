@@ -23,8 +23,13 @@ pub(super) fn serve(file: Option<PathBuf>) -> Exit {
     };
     telemetry::start(config.log.format);
     match &file {
-        Some(file) => tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "readhook starts"),
-        None => tracing::info!(version = env!("CARGO_PKG_VERSION"), "readhook starts without a configuration file"),
+        Some(file) => {
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "readhook starts")
+        }
+        None => tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            "readhook starts without a configuration file"
+        ),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -51,7 +56,14 @@ async fn serve_until_told(config: Config, file: Option<PathBuf>) -> Exit {
     };
     let stop = CancellationToken::new();
     let (reload, reloads) = mpsc::channel(1);
-    let service = run(config, listeners, Signals { stop: stop.clone(), reload: reloads });
+    let service = run(
+        config,
+        listeners,
+        Signals {
+            stop: stop.clone(),
+            reload: reloads,
+        },
+    );
     tokio::pin!(service);
     let watched = watch_signals(terminate, interrupt, hangup, stop, reload, file);
     tokio::pin!(watched);
@@ -75,13 +87,25 @@ async fn bind(config: &Config) -> Result<Listeners, Exit> {
     let bind = async |name, address| {
         TcpListener::bind(address).await.map_err(|error| {
             tracing::error!(%error, "cannot listen on {address} ({name})");
-            if error.kind() == std::io::ErrorKind::AddrInUse { Exit::Unavailable } else { Exit::Io }
+            if error.kind() == std::io::ErrorKind::AddrInUse {
+                Exit::Unavailable
+            } else {
+                Exit::Io
+            }
         })
     };
     let public = bind("server.listen", config.server.listen).await?;
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let address = |listener: &TcpListener| listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
-    tracing::info!("callbacks on http://{}, admin on http://{}", address(&public), address(&admin));
+    let address = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map_or_else(|_| "?".to_owned(), |a| a.to_string())
+    };
+    tracing::info!(
+        "callbacks on http://{}, admin on http://{}",
+        address(&public),
+        address(&admin)
+    );
     Ok(Listeners { public, admin })
 }
 
@@ -119,7 +143,10 @@ fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Journal(OpenError::Held { .. }) => Exit::Unavailable,
         RunError::Journal(
-            OpenError::Newer { .. } | OpenError::Foreign { .. } | OpenError::Damaged { .. } | OpenError::Io { .. },
+            OpenError::Newer { .. }
+            | OpenError::Foreign { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Io { .. },
         )
         | RunError::Quarantine(_)
         | RunError::Metrics(_) => Exit::Io,

@@ -43,7 +43,8 @@ impl Key {
     /// Adds an integer, in eight bytes that sort as the integers do.
     #[must_use]
     pub fn integer(mut self, value: i64) -> Self {
-        self.0.extend_from_slice(&(value.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        self.0
+            .extend_from_slice(&(value.cast_unsigned() ^ (1 << 63)).to_be_bytes());
         self
     }
 
@@ -100,7 +101,8 @@ impl<'de> Deserialize<'de> for ReceiptId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         let mut id = [0; 16];
-        hex::decode_to_slice(text.as_bytes(), &mut id).map_err(|_| de::Error::custom("not 32 hexadecimal digits"))?;
+        hex::decode_to_slice(text.as_bytes(), &mut id)
+            .map_err(|_| de::Error::custom("not 32 hexadecimal digits"))?;
         Ok(Self(id))
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds since 1970-01-01T00:00:00Z; never before it, never past the year 9999, so that it always has an
-/// RFC 3339 form.
+/// Milliseconds since 1970-01-01T00:00:00Z; never before it, never past 9999-12-30T22:00:00.999Z, so that it always has
+/// an RFC 3339 form in any time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -58,7 +58,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse_rfc3339(&text).ok_or_else(|| de::Error::custom("not an RFC 3339 time between 1970 and 9999"))
+        Self::parse_rfc3339(&text)
+            .ok_or_else(|| de::Error::custom("not an RFC 3339 time between 1970 and 9999"))
     }
 }
 
@@ -85,7 +86,10 @@ mod tests {
     fn three_digits_always_and_only_what_rfc3339_can_say() {
         let text = |ms| Timestamp::from_millis(ms).map(|t| t.to_string());
         assert_eq!(text(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
-        assert_eq!(text(1_755_000_000_120).as_deref(), Some("2025-08-12T12:00:00.120Z"));
+        assert_eq!(
+            text(1_755_000_000_120).as_deref(),
+            Some("2025-08-12T12:00:00.120Z")
+        );
         assert_eq!(text(-1), None);
         assert_eq!(text(i64::MAX), None);
         assert_eq!(Timestamp::from_seconds(i64::MAX), None);

@@ -1,19 +1,18 @@
 //! From an HTTP request to an [`Incoming`] and from an [`Answer`] to a response.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming as Body;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::{sleep_until, timeout};
 
 use super::client::client;
-use super::health::Health;
 use crate::clock;
 use crate::config::ServerConfig;
 use crate::ingest::Ingest;
@@ -31,12 +30,15 @@ struct Inner {
     /// Replaced as a whole when the configuration is read anew; requests under way keep what they began with.
     vendors: RwLock<Arc<Vendors>>,
     server: ServerConfig,
-    health: Health,
 }
 
 impl Door {
-    pub(crate) fn new(ingest: Arc<Ingest>, vendors: Vendors, server: ServerConfig, health: Health) -> Self {
-        Self(Arc::new(Inner { ingest, vendors: RwLock::new(Arc::new(vendors)), server, health }))
+    pub(crate) fn new(ingest: Arc<Ingest>, vendors: Vendors, server: ServerConfig) -> Self {
+        Self(Arc::new(Inner {
+            ingest,
+            vendors: RwLock::new(Arc::new(vendors)),
+            server,
+        }))
     }
 
     /// Puts other vendors in place; the requests that come from now on meet them.
@@ -44,73 +46,81 @@ impl Door {
         *self.0.vendors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vendors);
     }
 
-    pub(super) fn health(&self) -> Health {
-        self.0.health.clone()
+    fn vendors(&self) -> Arc<Vendors> {
+        self.0
+            .vendors
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    fn vendors(&self) -> Arc<Vendors> {
-        self.0.vendors.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes a request below `/webhooks/`, to its answer.
+    pub(super) async fn take(&self, peer: SocketAddr, request: Request<Body>) -> Response<Full<Bytes>> {
+        let begun = Instant::now();
+        let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+        let vendors = self.vendors();
+        let Some((vendor, tail_at)) = vendors.route(path) else {
+            return respond(vendor::not_here(path));
+        };
+        if request.method() != Method::POST {
+            let mut response = respond(vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        let Inner { ingest, server, .. } = &*self.0;
+        let (head, body) = request.into_parts();
+        let mut incoming = Incoming {
+            client: client(peer.ip(), &head.headers, &server.trusted_proxies),
+            tail_at: PREFIX.len() + tail_at,
+            uri: head.uri,
+            headers: head.headers,
+            body: Bytes::new(),
+            received_at: clock::now(),
+        };
+        let answer = match read_body(body, &incoming, server).await {
+            Ok(body) => {
+                incoming.body = body;
+                ingest.take(&**vendor, incoming, begun).await
+            }
+            Err(unreadable) => ingest.refuse(&**vendor, incoming, begun, Outcome::Unreadable(unreadable)),
+        };
+        if let Some(wait) = answer.not_before {
+            sleep_until((begun + wait).into()).await;
+        }
+        respond(answer)
     }
 }
 
-/// Takes any request that is not about health.
-pub(super) async fn take(
-    State(door): State<Door>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    let begun = Instant::now();
-    let Some(path) = request.uri().path().strip_prefix(PREFIX) else { return respond(&vendor::not_here("")) };
-    let vendors = door.vendors();
-    let Some((vendor, tail_at)) = vendors.route(path) else { return respond(&vendor::not_here(path)) };
-    if request.method() != Method::POST {
-        let mut response = respond(&vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return response;
-    }
-    let inner = &*door.0;
-    let (head, body) = request.into_parts();
-    let peer: IpAddr = peer.ip();
-    let mut incoming = Incoming {
-        client: client(peer, &head.headers, &inner.server.trusted_proxies),
-        tail_at: PREFIX.len() + tail_at,
-        uri: head.uri,
-        headers: head.headers,
-        body: Bytes::new(),
-        received_at: clock::now(),
-    };
-    let answer = match read_body(body, &incoming, &inner.server).await {
-        Ok(body) => {
-            incoming.body = body;
-            inner.ingest.take(&**vendor, incoming, begun).await
-        }
-        Err(unreadable) => {
-            inner.ingest.refuse(&**vendor, incoming, begun, Outcome::Unreadable(unreadable))
-        }
-    };
-    if let Some(wait) = answer.not_before {
-        sleep_until((begun + wait).into()).await;
-    }
-    respond(&answer)
+/// Whether a request is for the door.
+pub(super) fn is_callback(uri: &Uri) -> bool {
+    uri.path().starts_with(PREFIX)
 }
 
 /// The whole body, and not a byte more than allowed.
 async fn read_body(body: Body, request: &Incoming, server: &ServerConfig) -> Result<Bytes, Unreadable> {
     let limit = server.body_limit_bytes;
     let announced = request.headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
+    let announced = announced
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Unreadable::BodyTooLarge);
     }
     let patience = Duration::from_millis(server.body_timeout_ms);
-    timeout(patience, collect(body, limit)).await.unwrap_or(Err(Unreadable::BodyTimeout))
+    timeout(patience, collect(body, limit))
+        .await
+        .unwrap_or(Err(Unreadable::BodyTimeout))
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() else {
+            continue;
+        };
         if first.len() + whole.len() + data.len() > limit {
             return Err(Unreadable::BodyTooLarge);
         }
@@ -125,14 +135,16 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-fn respond(answer: &Answer) -> Response {
-    let body = match &answer.body {
-        std::borrow::Cow::Borrowed(text) => Body::from(*text),
-        std::borrow::Cow::Owned(text) => Body::from(text.clone()),
+fn respond(answer: Answer) -> Response<Full<Bytes>> {
+    let body = match answer.body {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
     };
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(answer.content_type),
+    );
     response
 }

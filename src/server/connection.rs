@@ -6,21 +6,20 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::extract::Request;
-use hyper::body::Incoming;
+use std::convert::Infallible;
+
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
-use super::stage::{Stage, Watched};
 pub(crate) use super::stage::Patience;
+use super::stage::{Stage, Watched};
 
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
@@ -36,8 +35,26 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
 }
 
+/// What answers the requests of a listener.
+pub(crate) trait Serve: Clone + Send + 'static {
+    /// The body of its answers.
+    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+
+    /// Answers one request. Dropped when the client hangs up.
+    fn serve(
+        self,
+        client: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
 /// Accepts until `stop`; then closes the listener, lets every request that has begun get its answer, and returns.
-pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+pub(crate) async fn serve<S: Serve>(
+    listener: TcpListener,
+    server: S,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(bounds.connections));
     loop {
@@ -50,9 +67,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, bounds: Bounds,
             accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
         };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (server, stop) = (server.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, peer, router, bounds, stop).await;
+            connection(stream, peer, server, bounds, stop).await;
             drop(place);
         });
     }
@@ -76,10 +93,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn connection(
+async fn connection<S: Serve>(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    server: S,
     bounds: Bounds,
     stop: CancellationToken,
 ) {
@@ -91,19 +108,21 @@ async fn connection(
     let io = TokioIo::new(Watched::new(stream, stage.clone()));
     let service = {
         let stage = stage.clone();
-        service_fn(move |mut request: Request<Incoming>| {
+        service_fn(move |request: Request<Incoming>| {
             stage.busy();
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let (router, stage) = (router.clone(), stage.clone());
+            let (server, stage) = (server.clone(), stage.clone());
             async move {
-                let response = router.oneshot(request).await;
+                let response = server.serve(peer, request).await;
                 stage.idle();
-                response
+                Ok::<_, Infallible>(response)
             }
         })
     };
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.half_close(false).header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(bounds.head_bytes);
+    http.half_close(false)
+        .header_read_timeout(None)
+        .max_headers(MAX_FIELDS)
+        .max_header_size(bounds.head_bytes);
     let mut served = pin!(http.serve_connection(io, service));
     let mut check = interval(check_every(bounds.patience));
     let mut stopping = false;

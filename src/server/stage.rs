@@ -33,7 +33,10 @@ const BUSY: u64 = 2;
 
 impl Stage {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { born: Instant::now(), word: AtomicU64::new(IDLE) })
+        Arc::new(Self {
+            born: Instant::now(),
+            word: AtomicU64::new(IDLE),
+        })
     }
 
     /// A request's head is in, and an answer is being made.
@@ -85,7 +88,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {

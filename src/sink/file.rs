@@ -21,7 +21,10 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), file: Arc::default() }
+        Self {
+            path: path.into(),
+            file: Arc::default(),
+        }
     }
 }
 
@@ -70,7 +73,10 @@ impl Sink for JsonLines {
 }
 
 fn create_folder(path: &Path) -> std::io::Result<&Path> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     Ok(folder)
 }
@@ -79,7 +85,12 @@ fn create_folder(path: &Path) -> std::io::Result<&Path> {
 /// come again.
 fn open(path: &Path) -> std::io::Result<File> {
     let folder = create_folder(path)?;
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
     let end = end_of_last_line(&mut file)?;
     if end < file.metadata()?.len() {
         tracing::warn!(path = %path.display(), "cut off half a line that a crash had left at the end of the file");
@@ -98,7 +109,9 @@ fn end_of_last_line(file: &mut File) -> std::io::Result<u64> {
         let from = end.saturating_sub(block.len() as u64);
         let length = usize::try_from(end - from).unwrap_or(block.len());
         file.seek(SeekFrom::Start(from))?;
-        let Some(read) = block.get_mut(..length) else { break };
+        let Some(read) = block.get_mut(..length) else {
+            break;
+        };
         file.read_exact(read)?;
         if let Some(newline) = read.iter().rposition(|&byte| byte == b'\n') {
             return Ok(from + newline as u64 + 1);

@@ -36,6 +36,11 @@ impl<'a> Object<'a> {
         self.optional_id(field)?.ok_or(Problem::Missing.of(field))
     }
 
+    /// A text that is kept where there is one and missed by nobody: any other type counts as absent.
+    pub(super) fn fact(&self, field: &'static str) -> Option<Cow<'_, str>> {
+        self.find(field).and_then(Json::as_text).map(Cow::Borrowed)
+    }
+
     /// A 64-bit integer.
     pub(super) fn integer(&self, field: &'static str) -> Result<i64, DecodeError> {
         self.optional_integer(field)?.ok_or(Problem::Missing.of(field))
@@ -43,7 +48,9 @@ impl<'a> Object<'a> {
 
     /// A 64-bit integer that may be absent.
     pub(super) fn optional_integer(&self, field: &'static str) -> Result<Option<i64>, DecodeError> {
-        self.find(field).map(|value| integer(value).map_err(|problem| problem.of(field))).transpose()
+        self.find(field)
+            .map(|value| integer(value).map_err(|problem| problem.of(field)))
+            .transpose()
     }
 
     /// The time of an event in milliseconds: one that does not fit is unknown, and the receipt stays.
@@ -70,7 +77,10 @@ impl<'a> Object<'a> {
 
     /// An object that must be there.
     pub(super) fn object(&self, field: &'static str) -> Result<&Object<'a>, DecodeError> {
-        self.find(field).ok_or(Problem::Missing.of(field))?.as_object().ok_or(Problem::WrongType.of(field))
+        self.find(field)
+            .ok_or(Problem::Missing.of(field))?
+            .as_object()
+            .ok_or(Problem::WrongType.of(field))
     }
 }
 
@@ -88,6 +98,11 @@ impl Form<'_> {
             Entry::Repeated => Err(Problem::Repeated.of(field)),
         }
     }
+
+    /// A text that is kept where there is one and missed by nobody.
+    pub(super) fn fact(&self, field: &'static str) -> Option<&str> {
+        self.optional_text(field).ok().flatten()
+    }
 }
 
 /// An integer from a number or a digit string.
@@ -97,7 +112,9 @@ pub(super) fn integer(value: &Json<'_>) -> Result<i64, Problem> {
         // Beyond 64 bits there is no telling an integer from a fraction, and neither fits.
         Json::Number(value) if value.abs() >= 9.2e18 => Err(Problem::OutOfRange),
         Json::Text(text) => digits(text),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => Err(Problem::WrongType),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::List(_) | Json::Object(_) | Json::Odd => {
+            Err(Problem::WrongType)
+        }
     }
 }
 

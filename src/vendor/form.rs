@@ -26,15 +26,16 @@ pub(super) enum Entry<'f> {
 }
 
 impl<'a> Form<'a> {
-    /// Reads a body. Refused are an empty body, a pair without `=`, `%` without two digits behind it, raw control
-    /// characters, and text that is not UTF-8 once decoded.
+    /// Reads a body. Refused are a body without a single `=`, `%` without two digits behind it, raw control characters,
+    /// and text that is not UTF-8 once decoded.
     pub(super) fn parse(body: &'a str) -> Result<Self, Unreadable> {
         let body = body.trim_end_matches(['\r', '\n']);
-        if body.is_empty() || body.bytes().any(|byte| byte.is_ascii_control()) || !escapes_are_whole(body) {
+        if !body.contains('=') || body.bytes().any(|byte| byte.is_ascii_control()) || !escapes_are_whole(body)
+        {
             return Err(Unreadable::NotForm);
         }
         let pairs = body.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').ok_or(Unreadable::NotForm)?;
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decode(name)?, decode(value)?))
         });
         pairs.collect::<Result<_, _>>().map(Self)
@@ -52,7 +53,10 @@ impl<'a> Form<'a> {
 
     /// Every value of a name, in order.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| &**value)
     }
 
     /// Whether the name is there at all.
@@ -70,10 +74,14 @@ fn escapes_are_whole(text: &str) -> bool {
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Unreadable> {
     if !text.contains('+') {
-        return percent_decode_str(text).decode_utf8().map_err(|_| Unreadable::NotUtf8);
+        return percent_decode_str(text)
+            .decode_utf8()
+            .map_err(|_| Unreadable::NotUtf8);
     }
     let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| Unreadable::NotUtf8)?;
+    let decoded = percent_decode_str(&spaced)
+        .decode_utf8()
+        .map_err(|_| Unreadable::NotUtf8)?;
     Ok(Cow::Owned(decoded.into_owned()))
 }
 
@@ -91,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_no_form_is_refused() {
-        for bad in ["", "hello", "a=%", "a=%4", "a=%zz", "a=1&b", "a=\u{1}"] {
+        for bad in ["", "hello", "hello&you", "a=%", "a=%4", "a=%zz", "a=\u{1}"] {
             assert_eq!(Form::parse(bad).err(), Some(Unreadable::NotForm), "{bad}");
         }
         assert_eq!(Form::parse("a=%ff").err(), Some(Unreadable::NotUtf8));

@@ -1,12 +1,18 @@
 //! Strict JSON, borrowed from the body: a key named twice is an error at any depth, for two readers of such a body
 //! could both be right. Integers stay 64-bit exact; what is not an integer is kept as no more than that fact.
+//!
+//! Users put anything into their messages: half a surrogate pair, `1e400`, two hundred brackets. That is JSON all the
+//! same, and a callback that carries it must not fail for it; such a value is there, but it is nothing that one can
+//! read ([`Json::Odd`]).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,19 +31,30 @@ pub enum Json<'a> {
     List(Vec<Json<'a>>),
     /// An object.
     Object(Object<'a>),
+    /// Something that is JSON and yet no value for us: text that is not Unicode, or nesting beyond all use.
+    Odd,
 }
 
 /// A JSON object, in its own order; no key stands twice.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+pub struct Object<'a, V = Json<'a>>(Vec<(Cow<'a, str>, V)>);
 
 /// Why a text is not usable JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
-    /// It is not JSON, or nested deeper than 128.
+    /// It is not JSON.
     Syntax,
     /// It is JSON, but an object names a key twice.
     DuplicateKey,
+}
+
+impl JsonError {
+    fn of(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Data if error.to_string().starts_with(DUPLICATE) => Self::DuplicateKey,
+            Category::Data | Category::Syntax | Category::Eof | Category::Io => Self::Syntax,
+        }
+    }
 }
 
 /// What the visitor says of a key that stands twice; recognised again in [`Json::parse`].
@@ -47,23 +64,75 @@ const DUPLICATE: &str = "duplicate key";
 /// thousand keys costs no more than its length.
 const COMPARED_ONE_BY_ONE: usize = 24;
 
+/// How many levels down an odd value is looked for; the vendors' own fields lie within. Each level reads the text once
+/// more.
+const ODD_WITHIN: u8 = 6;
+
 impl<'a> Json<'a> {
     /// Reads one JSON value that takes up the whole text.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
-        serde_json::from_str(text).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data if error.to_string().starts_with(DUPLICATE) => JsonError::DuplicateKey,
-            serde_json::error::Category::Data
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof
-            | serde_json::error::Category::Io => JsonError::Syntax,
-        })
+        match Self::parse_plain(text) {
+            Err(JsonError::Syntax) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+                Self::parse_around_odd_values(text, ODD_WITHIN)
+            }
+            result => result,
+        }
+    }
+
+    fn parse_plain(text: &'a str) -> Result<Self, JsonError> {
+        serde_json::from_str(text).map_err(|error| JsonError::of(&error))
+    }
+
+    /// Takes a text that is JSON apart, level by level, until the odd value stands alone.
+    fn parse_around_odd_values(text: &'a str, levels: u8) -> Result<Self, JsonError> {
+        let plain = Self::parse_plain(text);
+        if plain != Err(JsonError::Syntax) {
+            return plain;
+        }
+        let within = |raw: &'a RawValue| Self::parse_around_odd_values(raw.get(), levels.saturating_sub(1));
+        match text.trim_start().as_bytes().first() {
+            Some(b'{') if levels > 0 => {
+                match serde_json::from_str::<Object<'a, &'a RawValue>>(text) {
+                    Ok(Object(fields)) => {
+                        let fields = fields.into_iter().map(|(key, raw)| Ok((key, within(raw)?)));
+                        fields
+                            .collect::<Result<_, _>>()
+                            .map(|fields| Self::Object(Object(fields)))
+                    }
+                    Err(error) if JsonError::of(&error) == JsonError::DuplicateKey => {
+                        Err(JsonError::DuplicateKey)
+                    }
+                    // A key that is not Unicode.
+                    Err(_) => Ok(Self::Odd),
+                }
+            }
+            Some(b'[') if levels > 0 => {
+                let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(text) else {
+                    return Ok(Self::Odd);
+                };
+                items
+                    .into_iter()
+                    .map(within)
+                    .collect::<Result<_, _>>()
+                    .map(Self::List)
+            }
+            // A number that not even a float can hold.
+            Some(b'-' | b'0'..=b'9') => Ok(Self::Number(f64::INFINITY)),
+            _ => Ok(Self::Odd),
+        }
     }
 
     /// The text, when it is one.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Integer(_)
+            | Self::Number(_)
+            | Self::List(_)
+            | Self::Object(_)
+            | Self::Odd => None,
         }
     }
 
@@ -71,7 +140,13 @@ impl<'a> Json<'a> {
     pub fn as_object(&self) -> Option<&Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
-            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Integer(_)
+            | Self::Number(_)
+            | Self::Text(_)
+            | Self::List(_)
+            | Self::Odd => None,
         }
     }
 }
@@ -79,16 +154,23 @@ impl<'a> Json<'a> {
 impl<'a> Object<'a> {
     /// The value of a key; null counts as absent, as it does for the vendors.
     pub fn find(&self, key: &str) -> Option<&Json<'a>> {
-        self.0.iter().find_map(|(name, value)| (name == key && *value != Json::Null).then_some(value))
+        self.0
+            .iter()
+            .find_map(|(name, value)| (name == key && *value != Json::Null).then_some(value))
     }
 
     /// Every key and value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
+}
 
-    fn read<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut fields: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
+impl<'a, V> Object<'a, V> {
+    fn read<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error>
+    where
+        V: Deserialize<'de>,
+    {
+        let mut fields: Vec<(Cow<'a, str>, V)> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
             let repeated = match fields.len() {
@@ -120,9 +202,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match deserializer.deserialize_str(AnyValue(std::marker::PhantomData))? {
             Json::Text(text) => Ok(Self(text)),
-            Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Number(_) | Json::List(_) | Json::Object(_) => {
-                Err(D::Error::custom("a key is a string"))
-            }
+            Json::Null
+            | Json::Bool(_)
+            | Json::Integer(_)
+            | Json::Number(_)
+            | Json::List(_)
+            | Json::Object(_)
+            | Json::Odd => Err(D::Error::custom("a key is a string")),
         }
     }
 }
@@ -130,6 +216,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AnyValue(std::marker::PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(std::marker::PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Object<'a, &'a RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Object::read(map)
+            }
+        }
+        deserializer.deserialize_map(Fields(std::marker::PhantomData))
     }
 }
 
@@ -192,7 +296,13 @@ mod tests {
         for twice in [
             r#"{"a":1,"a":1}"#,
             r#"{"x":[{"y":{"a":1,"b":2,"\u0061":3}}]}"#,
-            &format!("{{{},\"k7\":0}}", (0..60).map(|n| format!("\"k{n}\":0")).collect::<Vec<_>>().join(",")),
+            &format!(
+                "{{{},\"k7\":0}}",
+                (0..60)
+                    .map(|n| format!("\"k{n}\":0"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            ),
         ] {
             assert_eq!(Json::parse(twice), Err(JsonError::DuplicateKey), "{twice}");
         }
@@ -214,8 +324,54 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_said_to_be_none() {
-        for text in ["", "{", "nul", "{}x", "[1,]", "{\"a\"}", "1e999", &"[".repeat(200)] {
+        for text in [
+            "",
+            "{",
+            "nul",
+            "{}x",
+            "[1,]",
+            "{\"a\"}",
+            "\"\\ud83\"",
+            "1e",
+            "[1e999",
+            &"[".repeat(200),
+        ] {
             assert_eq!(Json::parse(text), Err(JsonError::Syntax), "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_values_do_not_spoil_what_stands_beside_them() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for (odd, is) in [
+            (r#""half \ud83d""#, Json::Odd),
+            ("1e400", Json::Number(f64::INFINITY)),
+            (&*"9".repeat(400), Json::Number(f64::INFINITY)),
+            (r#"{"half \ud83d":1}"#, Json::Odd),
+        ] {
+            let text = format!(r#"{{"a":{{"x":[{odd}],"y":2}},"b":1}}"#);
+            let json = Json::parse(&text).unwrap();
+            let inner = json
+                .as_object()
+                .and_then(|o| o.find("a"))
+                .and_then(Json::as_object)
+                .unwrap();
+            assert_eq!(
+                (inner.find("x"), inner.find("y")),
+                (Some(&Json::List(vec![is])), Some(&Json::Integer(2)))
+            );
+        }
+        let text = format!(r#"{{"a":{deep},"b":1}}"#);
+        let json = Json::parse(&text).unwrap();
+        assert_eq!(
+            json.as_object().and_then(|o| o.find("b")),
+            Some(&Json::Integer(1))
+        );
+        for twice in [
+            r#"{"a":"\ud83d","b":{"c":1,"c":2}}"#,
+            r#"{"a":{"c":"\ud83d","c":2}}"#,
+        ] {
+            assert_eq!(Json::parse(twice), Err(JsonError::DuplicateKey));
         }
     }
 }

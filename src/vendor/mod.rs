@@ -79,11 +79,23 @@ impl Vendors {
             ("easemob", false, easemob::Easemob::configure(&config.easemob)),
             ("tencent", false, tencent::Tencent::configure(&config.tencent)),
             ("openim", true, openim::OpenIm::configure(&config.openim)),
-            ("rongcloud", false, rongcloud::RongCloud::configure(&config.rongcloud)),
-            ("rongcloud/relay", false, rongcloud::Relay::configure(&config.rongcloud)),
+            (
+                "rongcloud",
+                false,
+                rongcloud::RongCloud::configure(&config.rongcloud),
+            ),
+            (
+                "rongcloud/relay",
+                false,
+                rongcloud::Relay::configure(&config.rongcloud),
+            ),
         ];
         let routes = rows.into_iter().filter_map(|(path, open_ended, vendor)| {
-            vendor.map(|vendor| Route { path, open_ended, vendor })
+            vendor.map(|vendor| Route {
+                path,
+                open_ended,
+                vendor,
+            })
         });
         Self(routes.collect())
     }

@@ -8,15 +8,16 @@
 mod door;
 mod reads;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Vendor;
 use super::callback::{Body, Callback, Neighbour, Opened};
-use super::json::{Json, Object};
+use super::json::Object;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::Reading;
-use super::request::{Incoming, Parameter};
+use super::request::Incoming;
 use super::verified::{Identified, Verified};
 use crate::config::OpenImConfig;
 use crate::receipt::VendorName;
@@ -33,18 +34,27 @@ pub(super) struct OpenIm {
 
 impl OpenIm {
     pub(super) fn configure(config: &OpenImConfig) -> Option<Arc<dyn Vendor>> {
-        let mut doors: Vec<Door> = config.apps.iter().map(|(name, app)| Door::new(name, app)).collect();
+        let mut doors: Vec<Door> = config
+            .apps
+            .iter()
+            .map(|(name, app)| Door::new(name, app))
+            .collect();
         doors.sort_by_key(Door::rank);
         (!doors.is_empty()).then(|| Arc::new(Self { doors }) as Arc<dyn Vendor>)
     }
 
-    /// The app whose every proof the request carries, or what the nearest one missed.
+    /// The app whose every proof the request carries. If there is none, the reason is that of what it did offer.
     fn admit(&self, request: &Incoming) -> Result<Identified<'_>, Refusal> {
+        let offered = if request.headers.contains_key(http::header::AUTHORIZATION) {
+            Refusal::BadCredentials
+        } else {
+            Refusal::BadToken
+        };
         let mut missed = Refusal::UnknownApp;
         for door in &self.doors {
             match door.admit(request) {
                 Ok(by) => return Ok(Identified { app: door.app(), by }),
-                Err(refusal) if missed == Refusal::UnknownApp => missed = refusal,
+                Err(refusal) if refusal == offered || missed == Refusal::UnknownApp => missed = refusal,
                 Err(_) => {}
             }
         }
@@ -52,7 +62,10 @@ impl OpenIm {
     }
 
     fn neighbour<'r>(&self, command: String) -> Opened<'r> {
-        Opened::Neighbour(Neighbour { command: command.into(), allow: self.answer(&Outcome::Ignored) })
+        Opened::Neighbour(Neighbour {
+            command: command.into(),
+            allow: self.answer(&Outcome::Ignored),
+        })
     }
 }
 
@@ -64,11 +77,17 @@ impl Vendor for OpenIm {
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         self.admit(request)?;
         let body = request.json_object()?;
-        let Some(command) = command(request, &body) else { return Ok(self.neighbour(String::new())) };
+        let Some(command) = command(request, &body) else {
+            return Ok(self.neighbour(String::new()));
+        };
         if !reads::is_read(&command, &body) {
             return Ok(self.neighbour(command));
         }
-        Ok(Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) }))
+        Ok(Opened::Read(Callback {
+            request,
+            command: command.into(),
+            body: Body::Object(body),
+        }))
     }
 
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
@@ -76,7 +95,11 @@ impl Vendor for OpenIm {
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
-        let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
+        let body = verified
+            .callback()
+            .body
+            .object()
+            .ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
     }
 
@@ -104,26 +127,26 @@ impl Vendor for OpenIm {
 /// The command: the body's, with which path and query must agree where they name one (the older servers put it
 /// there), or theirs where the body has none. `None` when they disagree, or nobody names any.
 fn command(request: &Incoming, body: &Object<'_>) -> Option<String> {
-    // Behind a token there may be path of the operator's own; only a last segment of this form is a command.
-    let in_path = request.tail().rsplit('/').find(|segment| !segment.is_empty());
-    let mut named: Vec<String> = in_path.filter(|last| last.starts_with("callback")).map(str::to_owned).into_iter().collect();
-    for name in ["command", "callbackCommand"] {
-        match request.parameter(name) {
-            Parameter::Once(value) => named.push(value.into_owned()),
-            Parameter::Absent => {}
-            Parameter::Repeated => return None,
-        }
-    }
-    if let Some(in_body) = body.find("callbackCommand") {
-        named.insert(0, in_body.as_text()?.to_owned());
-    }
-    let first = named.first()?.clone();
-    named.iter().all(|other| reads::same(&first, other)).then_some(first)
+    let in_body = match body.find("callbackCommand") {
+        None => None,
+        Some(command) => Some(command.as_text()?.to_owned()),
+    };
+    let last = request.tail().rsplit('/').find(|segment| !segment.is_empty());
+    let in_path = last.filter(|segment| is_command(segment)).map(str::to_owned);
+    let in_query = ["command", "callbackCommand"]
+        .into_iter()
+        .flat_map(|name| request.parameters(name));
+    let in_query = in_query
+        .filter(|command| !command.is_empty())
+        .map(Cow::into_owned);
+    let mut named = in_body.into_iter().chain(in_path).chain(in_query);
+    let first = named.next()?;
+    named.all(|other| reads::same(&first, &other)).then_some(first)
 }
 
-impl Json<'_> {
-    /// Whether the value is a text that says something.
-    fn says_something(&self) -> bool {
-        self.as_text().is_some_and(|text| !text.is_empty())
-    }
+/// `callbackAfter…`, `callbackSingle…`: in front of it, or in place of it, there may be path of the operator's own.
+fn is_command(segment: &str) -> bool {
+    segment
+        .strip_prefix("callback")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }

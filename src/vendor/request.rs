@@ -38,18 +38,21 @@ impl Incoming {
         self.uri.query().unwrap_or_default()
     }
 
+    /// Every value of a query parameter, percent-decoded.
+    pub fn parameters(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        form::pairs(self.query())
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
     /// The one value of a query parameter, percent-decoded.
     pub fn parameter(&self, name: &str) -> Parameter<'_> {
-        let mut found = Parameter::Absent;
-        for (key, value) in form::pairs(self.query()) {
-            if key == name {
-                found = match found {
-                    Parameter::Absent => Parameter::Once(value),
-                    Parameter::Once(_) | Parameter::Repeated => Parameter::Repeated,
-                };
-            }
+        let mut values = self.parameters(name);
+        match (values.next(), values.next()) {
+            (None, _) => Parameter::Absent,
+            (Some(value), None) => Parameter::Once(value),
+            (Some(_), Some(_)) => Parameter::Repeated,
         }
-        found
     }
 
     /// The one value of a header field that is text.
@@ -78,7 +81,12 @@ impl Incoming {
     /// The body as text, if it came as it should: UTF-8 and not compressed.
     pub(super) fn text(&self) -> Result<&str, Unreadable> {
         let plain = |encoding: &http::HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if !self.headers.get_all(http::header::CONTENT_ENCODING).iter().all(plain) {
+        if !self
+            .headers
+            .get_all(http::header::CONTENT_ENCODING)
+            .iter()
+            .all(plain)
+        {
             return Err(Unreadable::ContentEncoding);
         }
         std::str::from_utf8(&self.body).map_err(|_| Unreadable::NotUtf8)
@@ -88,9 +96,13 @@ impl Incoming {
     pub(super) fn json_object(&self) -> Result<Object<'_>, Unreadable> {
         match json(self.text()?)? {
             Json::Object(object) => Ok(object),
-            Json::Null | Json::Bool(_) | Json::Integer(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
-                Err(Unreadable::WrongRoot)
-            }
+            Json::Null
+            | Json::Bool(_)
+            | Json::Integer(_)
+            | Json::Number(_)
+            | Json::Text(_)
+            | Json::List(_)
+            | Json::Odd => Err(Unreadable::WrongRoot),
         }
     }
 }

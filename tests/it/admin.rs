@@ -54,8 +54,13 @@ async fn pages_neither_skip_nor_repeat_while_receipts_arrive() {
     for order in ["asc", "desc"] {
         let (mut seqs, mut cursor, mut arriving) = (Vec::new(), String::new(), 100);
         loop {
-            let (receipts, next) = page(&house, &format!("limit=10&vendor=openim&order={order}{cursor}")).await;
-            seqs.extend(receipts.iter().map(|receipt| receipt["message_seq"].as_i64().unwrap()));
+            let (receipts, next) =
+                page(&house, &format!("limit=10&vendor=openim&order={order}{cursor}")).await;
+            seqs.extend(
+                receipts
+                    .iter()
+                    .map(|receipt| receipt["message_seq"].as_i64().unwrap()),
+            );
             // Of another vendor, so that the end of the pages does not run away.
             post(&house, &tencent(arriving)).await;
             arriving += 1;
@@ -64,7 +69,11 @@ async fn pages_neither_skip_nor_repeat_while_receipts_arrive() {
                 None => break,
             }
         }
-        let expected: Vec<i64> = if order == "asc" { (0..25).collect() } else { (0..25).rev().collect() };
+        let expected: Vec<i64> = if order == "asc" {
+            (0..25).collect()
+        } else {
+            (0..25).rev().collect()
+        };
         assert_eq!(seqs, expected, "{order}");
     }
     house.end().await;
@@ -87,10 +96,17 @@ async fn mistakes_are_named_in_a_problem_document() {
         ("/api/v1/nothing", 404, ""),
     ] {
         let reply = house.get(target).await;
-        assert_eq!((reply.status, &reply.headers["content-type"]), (status, &"application/problem+json".parse().unwrap()), "{target}");
+        assert_eq!(
+            (reply.status, &reply.headers["content-type"]),
+            (status, &"application/problem+json".parse().unwrap()),
+            "{target}"
+        );
         let problem: Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(problem["status"], status, "{target}");
-        assert!(problem["detail"].as_str().unwrap().contains(names), "{target}: {problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(names),
+            "{target}: {problem}"
+        );
     }
     house.end().await;
 }
@@ -104,9 +120,24 @@ async fn with_a_token_only_health_is_open() {
     }
     for target in ["/metrics", "/api/v1/receipts", "/"] {
         let reply = house.get(target).await;
-        assert_eq!((reply.status, &reply.headers["www-authenticate"]), (401, &"Bearer".parse().unwrap()));
-        for (token, allowed) in [("Bearer test-only-admin-token", true), ("bearer test-only-admin-token", true), ("Bearer x", false), ("Basic dGVzdA==", false)] {
-            let reply = exchange(house.admin, Method::GET, target, &[("authorization", token)], Vec::new()).await;
+        assert_eq!(
+            (reply.status, &reply.headers["www-authenticate"]),
+            (401, &"Bearer".parse().unwrap())
+        );
+        for (token, allowed) in [
+            ("Bearer test-only-admin-token", true),
+            ("bearer test-only-admin-token", true),
+            ("Bearer x", false),
+            ("Basic dGVzdA==", false),
+        ] {
+            let reply = exchange(
+                house.admin,
+                Method::GET,
+                target,
+                &[("authorization", token)],
+                Vec::new(),
+            )
+            .await;
             assert_eq!(reply.status != 401, allowed, "{target} {token}");
         }
     }
@@ -122,9 +153,20 @@ async fn the_metrics_are_all_there_and_none_names_a_user() {
     }
     let text = house.get("/metrics").await.body;
     for name in [
-        "callbacks_total", "callback_seconds_bucket", "receipts_total", "journal_commit_seconds_sum", "journal_batch_receipts_sum",
-        "journal_bytes", "sink_lag_receipts", "sink_oldest_seconds", "sink_deliveries_total", "quarantine_entries",
-        "conflicts_total", "ban_guard_active", "last_callback_timestamp_seconds", "build_info",
+        "callbacks_total",
+        "callback_seconds_bucket",
+        "receipts_total",
+        "journal_commit_seconds_sum",
+        "journal_batch_receipts_sum",
+        "journal_bytes",
+        "sink_lag_receipts",
+        "sink_oldest_seconds",
+        "sink_deliveries_total",
+        "quarantine_entries",
+        "conflicts_total",
+        "ban_guard_active",
+        "last_callback_timestamp_seconds",
+        "build_info",
     ] {
         assert!(text.contains(&format!("\nreadhook_{name}")), "{name} is missing");
     }

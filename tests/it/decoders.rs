@@ -13,12 +13,19 @@ use crate::house::repository;
 use crate::vendor::{EASEMOB_SECRET, RELAY_SECRET, RONGCLOUD_SECRET, rongcloud_query};
 
 fn vendors() -> Vendors {
-    Vendors::configure(&load(Some(&repository("config/demo.toml")), &Environment::new()).unwrap().vendors)
+    Vendors::configure(
+        &load(Some(&repository("config/demo.toml")), &Environment::new())
+            .unwrap()
+            .vendors,
+    )
 }
 
 fn incoming(target: &str, body: impl Into<Bytes>) -> Incoming {
     let uri: Uri = target.parse().unwrap();
-    let (_, tail_at) = vendors().route(uri.path().strip_prefix("/webhooks/").unwrap()).map(|(v, at)| (v.name(), at)).unwrap();
+    let (_, tail_at) = vendors()
+        .route(uri.path().strip_prefix("/webhooks/").unwrap())
+        .map(|(v, at)| (v.name(), at))
+        .unwrap();
     Incoming {
         uri,
         tail_at: "/webhooks/".len() + tail_at,
@@ -46,7 +53,9 @@ fn read(request: &Incoming) -> Result<Vec<Read>, Outcome> {
     let (vendor, _) = vendors.route(&path).unwrap();
     let vendor: &dyn Vendor = &**vendor;
     let outcome = || -> Result<Vec<Read>, Outcome> {
-        let Opened::Read(callback) = vendor.open(request)? else { return Err(Outcome::Ignored) };
+        let Opened::Read(callback) = vendor.open(request)? else {
+            return Err(Outcome::Ignored);
+        };
         let verified = authenticate(vendor, callback).map_err(Outcome::Rejected)?;
         let readings = vendor.decode(&verified).map_err(Outcome::Malformed)?;
         let read = readings.into_iter().map(|reading| {
@@ -57,14 +66,23 @@ fn read(request: &Incoming) -> Result<Vec<Read>, Outcome> {
                 Mark::Conversation => (None, None, None),
             };
             let conversation = reading.conversation.id.map(|id| id.into_owned());
-            Read { reader: reading.reader.into_owned(), conversation, message, seq, time }
+            Read {
+                reader: reading.reader.into_owned(),
+                conversation,
+                message,
+                seq,
+                time,
+            }
         });
         Ok(read.collect())
     };
     let result = outcome();
     if let Err(outcome) = &result {
         let answer = vendor.answer(outcome);
-        assert!(answer.body.len() < 1000 && [200, 400, 401, 403].contains(&answer.status), "{answer:?}");
+        assert!(
+            answer.body.len() < 1000 && [200, 400, 401, 403].contains(&answer.status),
+            "{answer:?}"
+        );
     }
     result
 }
@@ -87,16 +105,59 @@ fn targets() -> impl Strategy<Value = String> {
 /// JSON of any shape under the names that the vendors use, so that it gets past the first question.
 fn tricky_json() -> impl Strategy<Value = serde_json::Value> {
     const NAMES: [&str; 42] = [
-        "chat_type", "callId", "security", "timestamp", "appkey", "from", "to", "payload", "ack_message_id", "group_id",
-        "msg_config", "allow_group_ack", "GroupId", "GroupMsgReceiptList", "MsgSeq", "ReadReceiptMembers", "Member_Account",
-        "EventTime", "Report_Account", "Peer_Account", "LastReadTime", "Operator_Account", "C2CMsgInfo", "MsgKey",
-        "GroupReadInfo", "FriendItem", "callbackCommand", "userID", "conversationID", "Seqs", "sendID", "receiveID",
-        "unreadMsgNum", "contentType", "event", "relay_user_id", "data", "readerList", "messageUId", "conversationType",
-        "users", "type",
+        "chat_type",
+        "callId",
+        "security",
+        "timestamp",
+        "appkey",
+        "from",
+        "to",
+        "payload",
+        "ack_message_id",
+        "group_id",
+        "msg_config",
+        "allow_group_ack",
+        "GroupId",
+        "GroupMsgReceiptList",
+        "MsgSeq",
+        "ReadReceiptMembers",
+        "Member_Account",
+        "EventTime",
+        "Report_Account",
+        "Peer_Account",
+        "LastReadTime",
+        "Operator_Account",
+        "C2CMsgInfo",
+        "MsgKey",
+        "GroupReadInfo",
+        "FriendItem",
+        "callbackCommand",
+        "userID",
+        "conversationID",
+        "Seqs",
+        "sendID",
+        "receiveID",
+        "unreadMsgNum",
+        "contentType",
+        "event",
+        "relay_user_id",
+        "data",
+        "readerList",
+        "messageUId",
+        "conversationType",
+        "users",
+        "type",
     ];
     let word = prop::sample::select(vec![
-        "read_ack", "channel_ack", "callbackAfterSingleMsgReadCommand", "callbackAfterGroupMsgReadCommand",
-        "onMessageReceiptResponse", "onReceiveReadReceipt", "onMessageReadReceiptV5Received", "message:send", "RC:ReadNtf",
+        "read_ack",
+        "channel_ack",
+        "callbackAfterSingleMsgReadCommand",
+        "callbackAfterGroupMsgReadCommand",
+        "onMessageReceiptResponse",
+        "onReceiveReadReceipt",
+        "onMessageReadReceiptV5Received",
+        "message:send",
+        "RC:ReadNtf",
     ]);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -111,15 +172,22 @@ fn tricky_json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
-            prop::collection::btree_map(prop::sample::select(NAMES.to_vec()).prop_map(str::to_owned), inner, 0..12)
-                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(
+                prop::sample::select(NAMES.to_vec()).prop_map(str::to_owned),
+                inner,
+                0..12
+            )
+            .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
 /// An id as a vendor could have it: any text that is not empty.
 fn id() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-zA-Z0-9_@#.+=-]{1,40}", any::<String>().prop_filter("not empty", |text| !text.is_empty())]
+    prop_oneof![
+        "[a-zA-Z0-9_@#.+=-]{1,40}",
+        any::<String>().prop_filter("not empty", |text| !text.is_empty())
+    ]
 }
 
 /// A time that has a date.
@@ -129,7 +197,11 @@ fn millis() -> impl Strategy<Value = i64> {
 
 /// A number as the vendors write it: bare or in quotes.
 fn number(value: i64, quoted: bool) -> serde_json::Value {
-    if quoted && value >= 0 { value.to_string().into() } else { value.into() }
+    if quoted && value >= 0 {
+        value.to_string().into()
+    } else {
+        value.into()
+    }
 }
 
 proptest! {

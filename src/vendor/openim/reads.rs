@@ -17,8 +17,11 @@ use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key};
 
 /// Names of the single read, newest first.
-const SINGLE: [&str; 3] =
-    ["callbackAfterSingleMsgReadCommand", "callbackSingleMsgRead", "callbackSingleMsgReadCommand"];
+const SINGLE: [&str; 3] = [
+    "callbackAfterSingleMsgReadCommand",
+    "callbackSingleMsgRead",
+    "callbackSingleMsgReadCommand",
+];
 /// Names of the group read, newest first.
 const GROUP: [&str; 2] = ["callbackAfterGroupMsgReadCommand", "callbackGroupMsgReadCommand"];
 
@@ -31,10 +34,8 @@ pub(super) fn same(one: &str, other: &str) -> bool {
 /// Whether it tells of a read. A single read without `userID` but with `sendID` or `receiveID` is a struct that lies
 /// in old servers' source and is sent by none.
 pub(super) fn is_read(command: &str, body: &Object<'_>) -> bool {
-    let unsent = || {
-        let has = |field| body.find(field).is_some_and(Json::says_something);
-        !has("userID") && (has("sendID") || has("receiveID"))
-    };
+    let has = |field| body.find(field).is_some();
+    let unsent = || !has("userID") && (has("sendID") || has("receiveID"));
     GROUP.contains(&command) || (SINGLE.contains(&command) && !unsent())
 }
 
@@ -44,7 +45,11 @@ pub(super) fn decode<'c>(
     body: &'c Object<'_>,
 ) -> Result<Vec<Reading<'c>>, DecodeError> {
     let event = Event::new(verified);
-    if GROUP.contains(&event.command) { event.group(body) } else { event.single(body) }
+    if GROUP.contains(&event.command) {
+        event.group(body)
+    } else {
+        event.single(body)
+    }
 }
 
 struct Event<'c> {
@@ -61,7 +66,12 @@ impl<'c> Event<'c> {
             Parameter::Once(id) if !id.is_empty() => Some(id),
             Parameter::Once(_) | Parameter::Absent | Parameter::Repeated => None,
         };
-        Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id }
+        Self {
+            request: callback.request,
+            app: verified.app(),
+            command: &callback.command,
+            operation_id,
+        }
     }
 
     fn reading(&self, conversation: Conversation<'c>, reader: &'c str, mark: Mark<'c>) -> Reading<'c> {
@@ -100,7 +110,9 @@ impl<'c> Event<'c> {
         let conversation = conversation(conversation_id, reader);
         let read = |mark, identity: Option<Identity>| {
             let mut reading = self.reading(conversation.clone(), reader, mark);
-            reading.extra.text("conversation_id", Some(conversation_id.into()));
+            reading
+                .extra
+                .text("conversation_id", Some(conversation_id.into()));
             reading.extra.integer("session_type", session_type);
             reading.identity = identity.unwrap_or(reading.identity);
             reading
@@ -175,7 +187,13 @@ fn peer<'c>(pair: &'c str, reader: &str) -> Option<&'c str> {
     let before = pair.strip_suffix(reader).and_then(|rest| rest.strip_suffix('_'));
     let found = match (behind, before) {
         // Both cuts are possible: the order of the pair tells which one is meant.
-        (Some(behind), Some(before)) => if reader <= behind { Some(behind) } else { Some(before) },
+        (Some(behind), Some(before)) => {
+            if reader <= behind {
+                Some(behind)
+            } else {
+                Some(before)
+            }
+        }
         (behind, before) => behind.or(before),
     };
     found.filter(|peer| !peer.is_empty())
