@@ -15,15 +15,22 @@ use crate::journal::Stored;
 /// A file of JSON lines.
 pub(super) struct JsonLines {
     path: Arc<Path>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
     /// Opened with the first delivery, and again after an error or a rotation.
-    file: Arc<Mutex<Option<File>>>,
+    file: Option<File>,
+    /// The lines of a batch; kept, for a new half megabyte with each would cost more than to fill it.
+    lines: Vec<u8>,
 }
 
 impl JsonLines {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path: path.into(),
-            file: Arc::default(),
+            state: Arc::default(),
         }
     }
 }
@@ -31,26 +38,14 @@ impl JsonLines {
 #[async_trait]
 impl Sink for JsonLines {
     async fn deliver(&self, batch: &[Stored]) -> Result<(), DeliverError> {
-        let mut lines = String::with_capacity(batch.iter().map(|receipt| receipt.json.len() + 1).sum());
-        for receipt in batch {
-            lines.push_str(&receipt.json);
-            lines.push('\n');
-        }
         let path = self.path.clone();
-        let mut slot = self.file.clone().lock_owned().await;
-        let written = tokio::task::spawn_blocking(move || {
-            // Taken out first: after a failed write or fsync nobody knows what the file holds, so it is opened anew
-            // and its end looked at.
-            let mut file = match slot.take() {
-                Some(file) => file,
-                None => open(&path)?,
-            };
-            file.write_all(lines.as_bytes())?;
-            file.sync_data()?;
-            *slot = Some(file);
-            Ok::<_, std::io::Error>(())
-        });
-        match written.await {
+        let mut state = self.state.clone().lock_owned().await;
+        state.lines.clear();
+        for receipt in batch {
+            state.lines.extend_from_slice(receipt.json.as_bytes());
+            state.lines.push(b'\n');
+        }
+        match tokio::task::spawn_blocking(move || state.write(&path)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(DeliverError::Retry(error.into())),
             Err(panicked) => Err(DeliverError::Retry(panicked.into())),
@@ -58,7 +53,7 @@ impl Sink for JsonLines {
     }
 
     async fn reopen(&self) {
-        *self.file.lock().await = None;
+        self.state.lock().await.file = None;
     }
 
     async fn probe(&self) -> Result<(), BoxError> {
@@ -68,6 +63,21 @@ impl Sink for JsonLines {
         if !existed {
             std::fs::remove_file(&self.path)?;
         }
+        Ok(())
+    }
+}
+
+impl State {
+    fn write(&mut self, path: &Path) -> std::io::Result<()> {
+        // Taken out first: after a failed write or fsync nobody knows what the file holds, so it is opened anew and its
+        // end looked at.
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(path)?,
+        };
+        file.write_all(&self.lines)?;
+        file.sync_data()?;
+        self.file = Some(file);
         Ok(())
     }
 }
