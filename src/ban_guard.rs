@@ -37,10 +37,7 @@ pub(crate) enum Advice {
 impl BanGuard {
     /// A limit of 0 switches it off.
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            state: Mutex::default(),
-        }
+        Self { limit, state: Mutex::default() }
     }
 
     /// Asks before a failure is told to the vendor, and counts it if it will be.
@@ -51,9 +48,7 @@ impl BanGuard {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.forget(now);
         if state.active || state.failures.len() >= self.limit {
-            return Advice::Hide {
-                tripped: !std::mem::replace(&mut state.active, true),
-            };
+            return Advice::Hide { tripped: !std::mem::replace(&mut state.active, true) };
         }
         state.failures.push_back(now);
         Advice::Fail
@@ -69,11 +64,7 @@ impl BanGuard {
 
 impl State {
     fn forget(&mut self, now: Instant) {
-        while self
-            .failures
-            .front()
-            .is_some_and(|&at| now.duration_since(at) >= WINDOW)
-        {
+        while self.failures.front().is_some_and(|&at| now.duration_since(at) >= WINDOW) {
             self.failures.pop_front();
         }
         if self.failures.is_empty() {
@@ -96,11 +87,7 @@ mod tests {
             .filter(|&at| guard.before_failing(at) == Advice::Fail)
             .collect();
         for (first, at) in told.iter().enumerate() {
-            let within = told
-                .iter()
-                .skip(first)
-                .take_while(|later| **later - *at < WINDOW)
-                .count();
+            let within = told.iter().skip(first).take_while(|later| **later - *at < WINDOW).count();
             assert!(within <= 60, "{within} failures within 30 s");
         }
         assert!(told.len() > 60, "it recovers");

@@ -8,8 +8,5 @@ use crate::receipt::Timestamp;
 #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis())
-        .ok()
-        .and_then(Timestamp::from_millis)
-        .unwrap_or(Timestamp::EPOCH)
+    i64::try_from(since.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(Timestamp::EPOCH)
 }

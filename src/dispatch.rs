@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,10 @@ use crate::sink::{DeliverError, Sink};
 /// A cursor is saved at most this often: each save is an fsync that commits would have to share. After a crash a sink
 /// sees again what it got in that time.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a batch that is not full waits for company. Without it a sink that syncs would take every second turn on the
+/// disk, and commits, for which vendors wait, the other.
+const GATHER: Duration = Duration::from_millis(5);
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -43,17 +48,10 @@ impl Dispatcher {
             StartAt::Start => 0,
             StartAt::Now => *head.borrow(),
         };
-        let Some(begin) = self
-            .insist(&give_up, || self.journal.cursor(&self.name, start))
-            .await
-        else {
+        let Some(begin) = self.insist(&give_up, || self.journal.cursor(&self.name, start)).await else {
             return;
         };
-        let mut progress = Progress {
-            cursor: begin,
-            saved: begin,
-            save_at: Instant::now(),
-        };
+        let mut progress = Progress { cursor: begin, saved: begin, save_at: Instant::now() };
         loop {
             self.measure(progress.cursor, *head.borrow());
             tokio::select! {
@@ -61,7 +59,11 @@ impl Dispatcher {
                 () = give_up.cancelled() => break,
                 // The guard that `wait_for` gives must not live on: the writer would wait for it.
                 grown = async { head.wait_for(|head| *head > progress.cursor).await.is_ok() } => {
-                    if !grown || !self.deliver_next(&mut progress, &give_up).await {
+                    if !grown {
+                        break;
+                    }
+                    self.gather(&mut head, progress.cursor, &stop).await;
+                    if !self.deliver_next(&mut progress, &give_up).await {
                         break;
                     }
                 }
@@ -77,19 +79,24 @@ impl Dispatcher {
         self.measure(progress.cursor, *head.borrow());
     }
 
+    /// Waits a moment for the batch to fill up.
+    async fn gather(&self, head: &mut watch::Receiver<Seq>, cursor: Seq, stop: &CancellationToken) {
+        let full = i64::try_from(self.config.batch.get()).unwrap_or(Seq::MAX);
+        tokio::select! {
+            _ = async { head.wait_for(|head| head - cursor >= full).await.is_ok() } => {}
+            () = sleep(GATHER) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
     /// One batch, for as long as it takes. False when told to give up.
     async fn deliver_next(&self, progress: &mut Progress, give_up: &CancellationToken) -> bool {
         let limit = self.config.batch.get();
-        let batch = self
-            .insist(give_up, || self.journal.read_after(progress.cursor, limit))
-            .await;
+        let batch = self.insist(give_up, || self.journal.read_after(progress.cursor, limit)).await;
         let Some(batch) = batch else { return false };
         if let Some(oldest) = batch.first() {
             let age = (clock::now().as_millis() - oldest.received_at).max(0) / 1000;
-            self.metrics
-                .sink_oldest_seconds
-                .with_label_values(&[&self.name])
-                .set(age);
+            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(age);
         }
         self.deliver(&batch, progress, give_up).await
     }
@@ -168,23 +175,14 @@ impl Dispatcher {
     }
 
     fn measure(&self, cursor: Seq, head: Seq) {
-        self.metrics
-            .sink_lag_receipts
-            .with_label_values(&[&self.name])
-            .set(head - cursor);
+        self.metrics.sink_lag_receipts.with_label_values(&[&self.name]).set(head - cursor);
         if head == cursor {
-            self.metrics
-                .sink_oldest_seconds
-                .with_label_values(&[&self.name])
-                .set(0);
+            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(0);
         }
     }
 
     fn count(&self, result: &str, receipts: usize) {
-        self.metrics
-            .sink_deliveries
-            .with_label_values(&[&self.name, result])
-            .inc_by(receipts as u64);
+        self.metrics.sink_deliveries.with_label_values(&[&self.name, result]).inc_by(receipts as u64);
     }
 }
 

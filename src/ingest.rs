@@ -11,11 +11,9 @@ use crate::journal::{Committed, Entry, Journal};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
 use crate::quarantine::{Quarantine, Suspect};
-use crate::receipt::{Key, ReadReceipt, ReceiptId, Scope, VendorName};
-use crate::vendor::{
-    Answer, DecodeError, Identity, Incoming, Mark, Opened, Outcome, Problem, Reading, Vendor, Verified,
-    authenticate,
-};
+use crate::receipt::{Scope, VendorName};
+use crate::stamp::stamp;
+use crate::vendor::{Answer, DecodeError, Incoming, Opened, Outcome, Vendor, authenticate};
 
 /// Takes callbacks in.
 pub(crate) struct Ingest {
@@ -39,19 +37,9 @@ enum Read {
 
 impl Ingest {
     pub(crate) fn new(journal: Journal, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
-        let by_vendor = VendorName::ALL
-            .into_iter()
-            .map(|name| (name, metrics.of(name)))
-            .collect();
+        let by_vendor = VendorName::ALL.into_iter().map(|name| (name, metrics.of(name))).collect();
         let ban_guard = BanGuard::new(ban_guard);
-        Self {
-            journal,
-            quarantine,
-            ban_guard,
-            metrics,
-            by_vendor,
-            log: LogLimit::default(),
-        }
+        Self { journal, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
     }
 
     /// Takes one callback from its last byte to its answer.
@@ -81,9 +69,7 @@ impl Ingest {
 
     /// Brings up to date what only time changes.
     pub(crate) fn measure(&self) {
-        self.metrics
-            .ban_guard_active
-            .set(self.ban_guard.is_active(Instant::now()).into());
+        self.metrics.ban_guard_active.set(self.ban_guard.is_active(Instant::now()).into());
     }
 
     /// Writes what quarantine has waiting.
@@ -99,8 +85,7 @@ impl Ingest {
         entries: Vec<Entry>,
     ) -> Outcome {
         let last = &self.metrics.last_callback_timestamp_seconds;
-        last.with_label_values(&[vendor.name().as_str(), app])
-            .set(request.received_at.as_seconds());
+        last.with_label_values(&[vendor.name().as_str(), app]).set(request.received_at.as_seconds());
         if entries.is_empty() {
             return Outcome::Ignored;
         }
@@ -224,75 +209,11 @@ fn read(vendor: &dyn Vendor, request: &Incoming) -> Read {
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),
     };
-    let entries = readings
-        .into_iter()
-        .map(|reading| stamp(vendor.name(), &verified, reading))
-        .collect();
+    let entries = readings.into_iter().map(|reading| stamp(vendor.name(), &verified, reading)).collect();
     match entries {
-        Ok(entries) => Read::Receipts {
-            app: verified.app().to_owned(),
-            entries,
-        },
+        Ok(entries) => Read::Receipts { app: verified.app().to_owned(), entries },
         Err(error) => Read::Over(Outcome::Malformed(error)),
     }
-}
-
-/// Puts identity and provenance on a reading; from here on it is a receipt.
-fn stamp(vendor: VendorName, verified: &Verified<'_>, reading: Reading<'_>) -> Result<Entry, DecodeError> {
-    let (key, event_key) = match reading.identity {
-        Identity::Event(key) => (Some(key), true),
-        Identity::Facts(key) => (Some(key), false),
-        Identity::Unknown => (None, false),
-    };
-    let id = match &key {
-        Some(key) => ReceiptId::of(key),
-        None => ReceiptId::random(random_bits()),
-    };
-    let received_at = verified.callback().request.received_at;
-    let (scope, message_id, message_seq, up_to_time) = match reading.mark {
-        Mark::Message(id) => (Scope::Message, Some(id), None, None),
-        Mark::MessageAt(seq) => (Scope::Message, None, Some(seq), None),
-        Mark::UpToTime(time, id) => (Scope::UpTo, id, None, Some(time)),
-        Mark::UpToMessage(id) => (Scope::UpTo, Some(id), None, None),
-        Mark::UpToSeq(seq) => (Scope::UpTo, None, Some(seq), None),
-        Mark::Conversation => (Scope::Conversation, None, None, None),
-    };
-    let receipt = ReadReceipt {
-        id,
-        vendor,
-        app: Cow::Borrowed(verified.app()),
-        conversation: reading.conversation,
-        reader: reading.reader,
-        scope,
-        message_id,
-        message_seq,
-        up_to_time,
-        author: reading.author,
-        counts: reading.counts,
-        read_at: reading.read_at,
-        received_at,
-        verified_by: verified.by(),
-        event: reading.event,
-        event_id: reading.event_id,
-        extra: reading.extra,
-    };
-    // Text, integers and times always serialise.
-    let json = serde_json::to_string(&receipt).map_err(|_| Problem::WrongType.of("receipt"))?;
-    Ok(Entry {
-        key: key.map(Key::into_bytes),
-        event_key,
-        received_at: received_at.as_millis(),
-        scope,
-        json,
-    })
-}
-
-/// 128 bits for an event that nothing identifies.
-fn random_bits() -> [u8; 16] {
-    let mut bits = [0; 16];
-    // The operating system's randomness does not fail once it has begun, and it has: the runtime hashes with it.
-    getrandom::fill(&mut bits).expect("the operating system has randomness");
-    bits
 }
 
 /// The callback as quarantine keeps it.

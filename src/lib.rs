@@ -1,7 +1,7 @@
 //! readhook takes instant-messaging vendors' read-receipt callbacks, and loses none.
 //!
-//! The rooms, in the order in which a callback meets them: [`server`] takes it from the socket, its vendor's room in
-//! [`vendor`] proves and reads it, `ingest` stamps it and has the [`journal`] commit it, the vendor's room answers;
+//! The rooms, in the order in which a callback meets them: `server` takes it from the socket, its vendor's room in
+//! [`vendor`] proves and reads it, `ingest` has it stamped ([`stamp`]) and the [`journal`] commit it, the vendor's room answers;
 //! [`dispatch`] then walks the journal for every [`sink`]. What they share is a [`receipt::ReadReceipt`].
 
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod journal;
 pub mod metrics;
 pub mod receipt;
 pub mod sink;
+pub mod stamp;
 pub mod telemetry;
 pub mod vendor;
 

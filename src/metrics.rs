@@ -9,9 +9,8 @@ use prometheus::{
 use crate::receipt::{Scope, VendorName};
 
 /// Seconds from a tenth of a millisecond to ten.
-const SECONDS: [f64; 14] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
-];
+const SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 const RECEIPTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
 
 /// The service's metrics; cloned freely, all clones count together.
@@ -57,9 +56,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("readhook".to_owned()), None)?;
         let process = Registry::new();
-        process.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
+        process.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let seconds = |name, help| HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
@@ -98,11 +95,7 @@ impl Metrics {
                 "Receipts by sink and result: ok, retry, rejected.",
                 &["sink", "result"],
             )?,
-            dead_letters: gauges(
-                "dead_letters",
-                "Receipts that a destination refused for good.",
-                &["sink"],
-            )?,
+            dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
             quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
             quarantine_lost: IntCounter::new(
                 "quarantine_lost_total",
@@ -129,10 +122,8 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let build = IntGaugeVec::new(
-            Opts::new("build_info", "The version that runs; always 1."),
-            &["version"],
-        )?;
+        let build =
+            IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(build),
@@ -152,8 +143,7 @@ impl Metrics {
             Box::new(self.ban_guard_active.clone()),
             Box::new(self.last_callback_timestamp_seconds.clone()),
         ];
-        all.into_iter()
-            .try_for_each(|metric| self.registry.register(metric))
+        all.into_iter().try_for_each(|metric| self.registry.register(metric))
     }
 
     /// The counters of one vendor, looked up once.
@@ -167,11 +157,7 @@ impl Metrics {
             ignored: callbacks("ignored"),
             others: self.callbacks.clone(),
             seconds: self.callback_seconds.with_label_values(&[name]),
-            receipts: [
-                receipts(Scope::Message),
-                receipts(Scope::UpTo),
-                receipts(Scope::Conversation),
-            ],
+            receipts: [receipts(Scope::Message), receipts(Scope::UpTo), receipts(Scope::Conversation)],
         }
     }
 
@@ -204,10 +190,7 @@ impl VendorMetrics {
         match (outcome, reason) {
             ("accepted", "") => self.accepted.inc(),
             ("ignored", "") => self.ignored.inc(),
-            _ => self
-                .others
-                .with_label_values(&[self.vendor, outcome, reason])
-                .inc(),
+            _ => self.others.with_label_values(&[self.vendor, outcome, reason]).inc(),
         }
         self.seconds.observe(seconds);
     }

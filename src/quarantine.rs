@@ -81,28 +81,16 @@ impl Quarantine {
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
         if config.max_entries == 0 || config.max_bytes == 0 {
-            return Ok(Self {
-                queue: None,
-                thread: Mutex::default(),
-                metrics: metrics.clone(),
-            });
+            return Ok(Self { queue: None, thread: Mutex::default(), metrics: metrics.clone() });
         }
         let path = path_beside(journal);
         let store = Store::open(&path, config.clone(), metrics.clone()).map_err(|error| {
-            std::io::Error::other(format!(
-                "cannot open the quarantine `{}`: {error}",
-                path.display()
-            ))
+            std::io::Error::other(format!("cannot open the quarantine `{}`: {error}", path.display()))
         })?;
         let (queue, suspects) = sync_channel(QUEUED);
-        let thread = std::thread::Builder::new()
-            .name("quarantine".to_owned())
-            .spawn(move || store.run(&suspects))?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Mutex::new(Some(thread)),
-            metrics: metrics.clone(),
-        })
+        let thread =
+            std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || store.run(&suspects))?;
+        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), metrics: metrics.clone() })
     }
 
     /// Keeps a callback, if there is room in the queue right now.
@@ -146,34 +134,19 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(SCHEMA)?;
-        let (entries, bytes) = connection.query_row(
-            "SELECT count(*), coalesce(sum(bytes), 0) FROM callbacks",
-            [],
-            |row| {
-                Ok((
-                    row.get::<_, i64>(0)?.unsigned_abs(),
-                    row.get::<_, i64>(1)?.unsigned_abs(),
-                ))
-            },
-        )?;
-        metrics
-            .quarantine_entries
-            .set(i64::try_from(entries).unwrap_or(i64::MAX));
-        Ok(Self {
-            connection,
-            config,
-            metrics,
-            entries,
-            bytes,
-        })
+        let (entries, bytes) =
+            connection.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM callbacks", [], |row| {
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+        metrics.quarantine_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        Ok(Self { connection, config, metrics, entries, bytes })
     }
 
     /// Works until nobody can send any more.
     fn run(mut self, suspects: &Receiver<Suspect>) {
         while let Ok(first) = suspects.recv() {
-            let batch: Vec<Suspect> = std::iter::once(first)
-                .chain(suspects.try_iter().take(QUEUED))
-                .collect();
+            let batch: Vec<Suspect> =
+                std::iter::once(first).chain(suspects.try_iter().take(QUEUED)).collect();
             let count = batch.len() as u64;
             if let Err(error) = self.write(batch) {
                 tracing::warn!(%error, callbacks = count, "callbacks could not be kept in quarantine");
@@ -225,9 +198,7 @@ impl Store {
         }
         transaction.commit()?;
         (self.entries, self.bytes) = (entries, bytes);
-        self.metrics
-            .quarantine_entries
-            .set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.metrics.quarantine_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         Ok(())
     }
 }

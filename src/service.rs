@@ -84,12 +84,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     }
 
     let ban_guard = config.vendors.easemob.ban_guard;
-    let ingest = Arc::new(Ingest::new(
-        journal.clone(),
-        quarantine,
-        ban_guard,
-        metrics.clone(),
-    ));
+    let ingest = Arc::new(Ingest::new(journal.clone(), quarantine, ban_guard, metrics.clone()));
     let health = Health::new(journal.clone());
     let door = Door::new(ingest.clone(), vendors, config.server.clone());
     let admin = Admin {
@@ -101,11 +96,8 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     };
 
     let tasks = TaskTracker::new();
-    let sinks: BTreeMap<String, Arc<dyn Sink>> = config
-        .sinks
-        .iter()
-        .map(|(name, sink)| (name.clone(), sink::open(sink)))
-        .collect();
+    let sinks: BTreeMap<String, Arc<dyn Sink>> =
+        config.sinks.iter().map(|(name, sink)| (name.clone(), sink::open(sink))).collect();
     let (flushed, give_up) = (CancellationToken::new(), CancellationToken::new());
     for (name, sink) in &sinks {
         let Some(sink_config) = config.sinks.get(name) else {
@@ -122,12 +114,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     }
     let admin_stop = CancellationToken::new();
     let bounds = bounds(&config.server);
-    tasks.spawn(serve(
-        listeners.admin,
-        Routes::new(admin),
-        bounds,
-        admin_stop.clone(),
-    ));
+    tasks.spawn(serve(listeners.admin, Routes::new(admin), bounds, admin_stop.clone()));
     let names = config.sinks.keys().cloned().collect();
     let keeper = housekeeping(journal.clone(), config.journal.retention_days, names);
     tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
@@ -186,32 +173,17 @@ fn warn_about(config: &Config, vendors: &Vendors) {
     for route in vendors.routes() {
         tracing::info!(vendor = %route.vendor.name(), apps = ?route.vendor.apps(), "serving /webhooks/{}", route.path);
     }
-    for (name, _) in config
-        .vendors
-        .openim
-        .apps
-        .iter()
-        .filter(|(_, app)| app.allow_unauthenticated)
-    {
+    for (name, _) in config.vendors.openim.apps.iter().filter(|(_, app)| app.allow_unauthenticated) {
         tracing::warn!(
             "vendors.openim.apps.{name}.allow_unauthenticated = true: anybody who reaches this port can make up reads"
         );
     }
-    for (name, _) in config
-        .vendors
-        .tencent
-        .apps
-        .iter()
-        .filter(|(_, app)| app.secrets.is_empty())
-    {
+    for (name, _) in config.vendors.tencent.apps.iter().filter(|(_, app)| app.secrets.is_empty()) {
         tracing::warn!(
             "vendors.tencent.apps.{name} has no callback token: anybody who knows the SdkAppid can make up reads"
         );
     }
-    let test_only = config
-        .vendors
-        .secrets()
-        .any(|secret| secret.expose().starts_with("test-only-"));
+    let test_only = config.vendors.secrets().any(|secret| secret.expose().starts_with("test-only-"));
     if test_only {
         tracing::warn!(
             "this configuration has test-only secrets that everybody knows; it is for trying things out, not for \
@@ -231,9 +203,7 @@ fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
             let _at_zero = metrics.last_callback_timestamp_seconds.with_label_values(&labels);
         }
     }
-    VendorName::ALL
-        .into_iter()
-        .for_each(|name| drop(metrics.of(name)));
+    VendorName::ALL.into_iter().for_each(|name| drop(metrics.of(name)));
 }
 
 /// Forgets what is old enough, and finds out when a disk that failed takes writes again.
@@ -290,10 +260,7 @@ async fn reload(
             ("delivery", new.delivery == current.delivery),
             ("log", format == current.log.format),
             ("sinks", new.sinks == current.sinks),
-            (
-                "vendors.easemob.ban_guard",
-                new.vendors.easemob.ban_guard == current.vendors.easemob.ban_guard,
-            ),
+            ("vendors.easemob.ban_guard", new.vendors.easemob.ban_guard == current.vendors.easemob.ban_guard),
         ];
         for (section, _) in unchanged.iter().filter(|(_, unchanged)| !unchanged) {
             tracing::warn!("[{section}] has changed; that takes effect with a restart");

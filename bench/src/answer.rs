@@ -19,10 +19,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     };
     let mut lines = bytes[..end].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let status = lines.next().unwrap_or_default().strip_prefix(b"HTTP/1.1 ");
-    let status = status
-        .and_then(|rest| rest.get(..3))
-        .and_then(number)
-        .context("no HTTP/1.1 status line")?;
+    let status = status.and_then(|rest| rest.get(..3)).and_then(number).context("no HTTP/1.1 status line")?;
 
     let mut length = None;
     let mut closing = false;
@@ -45,11 +42,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
 
 /// A short decimal number; `None` for anything else, also for one that no answer's length would reach.
 fn number(digits: &[u8]) -> Option<usize> {
-    str::from_utf8(digits)
-        .ok()
-        .filter(|text| text.len() < 10)?
-        .parse()
-        .ok()
+    str::from_utf8(digits).ok().filter(|text| text.len() < 10)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -60,13 +53,7 @@ mod tests {
 
     #[test]
     fn a_whole_answer_is_read_and_every_part_of_it_waits() {
-        assert_eq!(
-            parse(WHOLE).unwrap(),
-            Some(Answer {
-                status: 200,
-                closing: false
-            })
-        );
+        assert_eq!(parse(WHOLE).unwrap(), Some(Answer { status: 200, closing: false }));
         for end in 0..WHOLE.len() {
             assert_eq!(parse(&WHOLE[..end]).unwrap(), None);
         }
@@ -75,13 +62,7 @@ mod tests {
     #[test]
     fn closing_is_seen() {
         let bytes = b"HTTP/1.1 503 Busy\r\nConnection: close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(
-            parse(bytes).unwrap(),
-            Some(Answer {
-                status: 503,
-                closing: true
-            })
-        );
+        assert_eq!(parse(bytes).unwrap(), Some(Answer { status: 503, closing: true }));
     }
 
     #[test]

@@ -30,12 +30,7 @@ impl Connection {
             .with_context(|| format!("connecting to {server}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
-            buffer: Box::new([0; LONGEST_ANSWER]),
-            filled: 0,
-            intended: None,
-        })
+        Ok(Self { stream, buffer: Box::new([0; LONGEST_ANSWER]), filled: 0, intended: None })
     }
 
     /// Whether an answer is awaited.
@@ -46,11 +41,7 @@ impl Connection {
     pub(crate) fn send(&mut self, request: &[u8], intended: Instant) -> Result<()> {
         self.intended = Some(intended);
         let taken = self.stream.write(request)?;
-        ensure!(
-            taken == request.len(),
-            "the socket took {taken} of {} bytes",
-            request.len()
-        );
+        ensure!(taken == request.len(), "the socket took {taken} of {} bytes", request.len());
         Ok(())
     }
 
@@ -63,10 +54,7 @@ impl Connection {
             Err(error) => return Err(error.into()),
         }
         let Some(answer) = answer::parse(&self.buffer[..self.filled])? else {
-            ensure!(
-                self.filled < LONGEST_ANSWER,
-                "an answer longer than {LONGEST_ANSWER} bytes"
-            );
+            ensure!(self.filled < LONGEST_ANSWER, "an answer longer than {LONGEST_ANSWER} bytes");
             return Ok(None);
         };
         self.filled = 0;

@@ -26,11 +26,7 @@ pub struct SyncCost {
 /// An error if `directory` lies in memory.
 pub fn ensure_real(directory: &Path) -> Result<()> {
     let kind = rustix::fs::statfs(directory)?.f_type;
-    ensure!(
-        kind != TMPFS && kind != RAMFS,
-        "{} is not on a disk",
-        directory.display()
-    );
+    ensure!(kind != TMPFS && kind != RAMFS, "{} is not on a disk", directory.display());
     Ok(())
 }
 

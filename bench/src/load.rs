@@ -50,11 +50,7 @@ pub struct Plan {
 /// Failed requests are counted, not returned as errors. It is an error if a connection cannot be opened at
 /// the beginning, or if too much is lost for the rest to mean anything.
 pub fn run(plan: &Plan) -> Result<Tally> {
-    ensure!(
-        plan.server.ip().is_loopback(),
-        "{} is not a loopback address",
-        plan.server
-    );
+    ensure!(plan.server.ip().is_loopback(), "{} is not a loopback address", plan.server);
     ensure!(plan.connections > 0, "no connections, no load");
     let callbacks = Callbacks::new(plan.vendor, plan.order, &plan.app, plan.server, plan.start)?;
     let idle: Vec<_> = (0..plan.idle)
@@ -172,10 +168,7 @@ impl Run {
             self.waiting -= 1;
             self.free.push(index);
         }
-        ensure!(
-            self.tally.lost < MOST_LOSSES,
-            "{MOST_LOSSES} requests lost, the last one: {error:#}"
-        );
+        ensure!(self.tally.lost < MOST_LOSSES, "{MOST_LOSSES} requests lost, the last one: {error:#}");
         self.connections[index] = open(self.server, &self.epoll, index)
             .with_context(|| format!("after a connection had failed: {error:#}"))?;
         Ok(())
@@ -185,11 +178,6 @@ impl Run {
 /// A connection whose events carry `index`. Dropping it takes it out of `epoll`.
 fn open(server: SocketAddr, epoll: &OwnedFd, index: usize) -> Result<Connection> {
     let connection = Connection::open(server)?;
-    epoll::add(
-        epoll,
-        &connection,
-        EventData::new_u64(index as u64),
-        EventFlags::IN,
-    )?;
+    epoll::add(epoll, &connection, EventData::new_u64(index as u64), EventFlags::IN)?;
     Ok(connection)
 }

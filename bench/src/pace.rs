@@ -24,10 +24,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn begin(limits: Limits) -> Self {
-        Self {
-            limits,
-            begin: Instant::now(),
-        }
+        Self { limits, begin: Instant::now() }
     }
 
     /// When the request after `sent` others was to be sent, if that is now or past; `None` if not yet or
@@ -81,11 +78,7 @@ mod tests {
     use super::*;
 
     fn pace(requests: Option<u64>, rate: Option<f64>) -> Pace {
-        Pace::begin(Limits {
-            time: Duration::from_secs(10),
-            requests,
-            rate,
-        })
+        Pace::begin(Limits { time: Duration::from_secs(10), requests, rate })
     }
 
     #[test]
@@ -101,10 +94,7 @@ mod tests {
     fn the_open_loop_keeps_its_row_after_a_stall() {
         let pace = pace(None, Some(100.0));
         let stalled = pace.begin + Duration::from_secs(1);
-        assert_eq!(
-            pace.due(50, stalled),
-            Some(pace.begin + Duration::from_millis(500))
-        );
+        assert_eq!(pace.due(50, stalled), Some(pace.begin + Duration::from_millis(500)));
         assert_eq!(pace.due(101, stalled), None);
         assert_eq!(pace.next(101, stalled), pace.begin + Duration::from_millis(1010));
         assert_eq!(pace.planned(), Some(1000));

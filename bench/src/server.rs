@@ -27,10 +27,7 @@ impl Server {
     /// Starts `command`, both its outputs going to `log`, and waits until it answers `GET /livez` with 200.
     pub fn start(command: &mut Command, address: SocketAddr, log: PathBuf) -> Result<Self> {
         let output = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let mut server = Self { child, log };
         let begin = Instant::now();
@@ -39,10 +36,7 @@ impl Server {
                 bail!("{command:?} ended with {status}:\n{}", server.last_words());
             }
             if begin.elapsed() > PATIENCE {
-                bail!(
-                    "{command:?} is not live after {PATIENCE:?}:\n{}",
-                    server.last_words()
-                );
+                bail!("{command:?} is not live after {PATIENCE:?}:\n{}", server.last_words());
             }
             sleep(STEP);
         }

@@ -28,12 +28,7 @@ pub struct Lines {
 impl Lines {
     /// Begins at the first byte of the file, which need not be there yet.
     pub fn of(path: PathBuf) -> Self {
-        Self {
-            path,
-            file: None,
-            buffer: vec![0; 1 << 20],
-            seen: 0,
-        }
+        Self { path, file: None, buffer: vec![0; 1 << 20], seen: 0 }
     }
 
     /// Waits until the file has `expected` lines, or has stopped growing, or the patience ends; gives the

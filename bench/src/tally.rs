@@ -114,26 +114,13 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.0} req/s over {:.1} s;",
-            self.rate(),
-            self.elapsed.as_secs_f64()
-        )?;
+        write!(f, "{:.0} req/s over {:.1} s;", self.rate(), self.elapsed.as_secs_f64())?;
         for (status, count) in &self.by_status {
             write!(f, " {count} × {status},")?;
         }
-        write!(
-            f,
-            " {} lost, {} unanswered, {} unsent;",
-            self.lost, self.unanswered, self.unsent
-        )?;
+        write!(f, " {} lost, {} unanswered, {} unsent;", self.lost, self.unanswered, self.unsent)?;
         let [p50, p90, p99] = [50.0, 90.0, 99.0].map(|percent| self.latency_us(percent));
-        write!(
-            f,
-            " p50 {p50} µs, p90 {p90} µs, p99 {p99} µs, max {} µs;",
-            self.latencies.max()
-        )?;
+        write!(f, " p50 {p50} µs, p90 {p90} µs, p99 {p99} µs, max {} µs;", self.latencies.max())?;
         write!(f, " generator {:.2} µs CPU/request", self.cpu_us_per_request())?;
         match &self.first_loss {
             Some(why) => write!(f, "; first loss: {why}"),

@@ -37,9 +37,7 @@ impl Template {
             "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
-        Self {
-            bytes: bytes.into_bytes(),
-        }
+        Self { bytes: bytes.into_bytes() }
     }
 
     /// Finds every place of `slot`; to be asked before the first filling, which overwrites the marks.
@@ -50,10 +48,7 @@ impl Template {
             starts.push(at + found);
             at += found + slot.width;
         }
-        Places {
-            starts,
-            width: slot.width,
-        }
+        Places { starts, width: slot.width }
     }
 
     /// Writes `value` at all `places`.
@@ -92,11 +87,7 @@ mod tests {
         let mut template = Template::post("/", "localhost", &format!("a{slot}b{slot}{slot}"));
         let places = template.places(slot);
         template.fill(&places, &digits::<3>(7));
-        assert!(
-            template
-                .bytes()
-                .ends_with(b"Content-Length: 11\r\n\r\na007b007007")
-        );
+        assert!(template.bytes().ends_with(b"Content-Length: 11\r\n\r\na007b007007"));
     }
 
     #[test]

@@ -19,18 +19,12 @@ pub fn own_cpu() -> Duration {
 pub fn cpu(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The command's name may hold spaces, but what follows its last `)` does not.
-    let (_, fields) = stat
-        .rsplit_once(") ")
-        .context("an unknown form of /proc/PID/stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("an unknown form of /proc/PID/stat")?;
     let mut fields = fields.split(' ').skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
-    let (user, system) = ticks()
-        .zip(ticks())
-        .context("an unknown form of /proc/PID/stat")?;
+    let (user, system) = ticks().zip(ticks()).context("an unknown form of /proc/PID/stat")?;
     let per_second = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_secs_f64(
-        (user + system) as f64 / per_second as f64,
-    ))
+    Ok(Duration::from_secs_f64((user + system) as f64 / per_second as f64))
 }
 
 /// CPU time that the whole machine has spent so far on anything but idling; what the hypervisor gave to others
@@ -38,11 +32,8 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 pub fn machine_cpu() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
     let all = stat.lines().next().and_then(|line| line.strip_prefix("cpu "));
-    let ticks: Vec<u64> = all
-        .unwrap_or_default()
-        .split_whitespace()
-        .map_while(|field| field.parse().ok())
-        .collect();
+    let ticks: Vec<u64> =
+        all.unwrap_or_default().split_whitespace().map_while(|field| field.parse().ok()).collect();
     // The fourth and fifth are idle and waiting for disks; those after the eighth are counted in the first two.
     let [user, nice, system, _, _, irq, softirq, steal, ..] = ticks[..] else {
         bail!("an unknown form of /proc/stat");
@@ -58,14 +49,8 @@ pub fn forget_peak_rss(pid: u32) -> Result<()> {
 /// Peak resident memory of `pid` in bytes, since its start or the last [`forget_peak_rss`].
 pub fn peak_rss(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
-    Ok(peak
-        .context("no VmHWM in /proc/PID/status")?
-        .trim()
-        .parse::<u64>()?
-        * 1024)
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+    Ok(peak.context("no VmHWM in /proc/PID/status")?.trim().parse::<u64>()? * 1024)
 }
 
 /// Lets this process and those it starts open as many files as they are allowed to.

@@ -77,39 +77,25 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
     let Some(token) = &admin.token else {
         return next.run(request).await;
     };
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given
-        .split_at_checked(7)
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    let given = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let given = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
     if given.is_some_and(|(_, given)| token.expose().as_bytes().ct_eq(given).into()) {
         return next.run(request).await;
     }
-    let mut response = Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "this needs `Authorization: Bearer <admin.token>`",
-    )
-    .into_response();
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    let mut response =
+        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`")
+            .into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.ingest.measure();
-    admin
-        .metrics
-        .journal_bytes
-        .set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
+    admin.metrics.journal_bytes.set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
     match admin.metrics.encode() {
-        Ok(text) => (
-            [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-            text,
-        )
-            .into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
         Err(error) => Problem::internal(&error).into_response(),
     }
 }

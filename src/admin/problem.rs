@@ -14,10 +14,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            detail: detail.into(),
-        }
+        Self { status, detail: detail.into() }
     }
 
     /// The caller's mistake.
@@ -28,10 +25,7 @@ impl Problem {
     /// Ours: the caller learns that much, the log the rest.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "the admin API failed");
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "this failed inside readhook; its log says why",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this failed inside readhook; its log says why")
     }
 }
 

@@ -41,20 +41,13 @@ struct Filter {
 }
 
 pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let Question {
-        filter,
-        limit,
-        order,
-        cursor,
-    } = question(&query.unwrap_or_default())?;
+    let Question { filter, limit, order, cursor } = question(&query.unwrap_or_default())?;
     let order = match (order, cursor) {
         (None, None) => Order::Ascending,
         (Some(order), None) | (None, Some((order, _))) => order,
         (Some(order), Some((began, _))) if order == began => order,
         (Some(_), Some(_)) => {
-            return Err(Problem::bad_request(
-                "order: the cursor comes from the other order",
-            ));
+            return Err(Problem::bad_request("order: the cursor comes from the other order"));
         }
     };
     let scan = Scan {
@@ -63,20 +56,10 @@ pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) 
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         fits: Box::new(move |receipt| filter.fits(receipt)),
     };
-    let page = admin
-        .journal
-        .scan(scan)
-        .await
-        .map_err(|error| Problem::internal(&error))?;
+    let page = admin.journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
     // The receipts are JSON already, and go out as they came in.
-    let receipts: Vec<&str> = page
-        .receipts
-        .iter()
-        .map(|receipt| receipt.json.as_str())
-        .collect();
-    let next = page.resume.map_or("null".to_owned(), |seq| {
-        format!("\"{}\"", write_cursor(order, seq))
-    });
+    let receipts: Vec<&str> = page.receipts.iter().map(|receipt| receipt.json.as_str()).collect();
+    let next = page.resume.map_or("null".to_owned(), |seq| format!("\"{}\"", write_cursor(order, seq)));
     let body = format!(r#"{{"receipts":[{}],"next":{next}}}"#, receipts.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -97,9 +80,7 @@ fn question(query: &str) -> Result<Question, Problem> {
         let filter = &mut question.filter;
         match &*name {
             "vendor" => {
-                let vendor = VendorName::ALL
-                    .into_iter()
-                    .find(|vendor| vendor.as_str() == value);
+                let vendor = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == value);
                 filter.vendor =
                     Some(vendor.ok_or_else(|| bad("one of easemob, tencent, openim, rongcloud"))?);
             }
@@ -113,10 +94,7 @@ fn question(query: &str) -> Result<Question, Problem> {
             "since" => filter.since = Some(time()?),
             "until" => filter.until = Some(time()?),
             "limit" => {
-                let limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
                 question.limit = Some(limit.ok_or_else(|| bad("a number from 1 to 1000"))?);
             }
             "order" => {
@@ -158,26 +136,13 @@ impl Filter {
             && same(&self.conversation, receipt.conversation.id.as_deref())
             && same(&self.reader, Some(&receipt.reader))
             && same(&self.message_id, receipt.message_id.as_deref())
-            && self
-                .message_seq
-                .is_none_or(|seq| receipt.message_seq == Some(seq))
+            && self.message_seq.is_none_or(|seq| receipt.message_seq == Some(seq))
     }
 
     fn wants_everything(&self) -> bool {
-        let Self {
-            vendor,
-            app,
-            conversation,
-            reader,
-            message_id,
-            message_seq,
-            since: _,
-            until: _,
-        } = self;
+        let Self { vendor, app, conversation, reader, message_id, message_seq, since: _, until: _ } = self;
         vendor.is_none()
-            && [app, conversation, reader, message_id]
-                .into_iter()
-                .all(Option::is_none)
+            && [app, conversation, reader, message_id].into_iter().all(Option::is_none)
             && message_seq.is_none()
     }
 }
@@ -196,8 +161,5 @@ fn read_cursor(text: &str) -> Option<(Order, Seq)> {
         _ => return None,
     };
     let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    Seq::from_str_radix(digits, 16)
-        .ok()
-        .filter(|_| plain)
-        .map(|seq| (order, seq))
+    Seq::from_str_radix(digits, 16).ok().filter(|_| plain).map(|seq| (order, seq))
 }

@@ -34,11 +34,7 @@ fn check_journal(config: &Config) -> Exit {
         Ok(Probe::Held) => println!("journal        ok    {path}: held by a running process"),
         Err(error) => {
             println!("journal        FAIL  {error}");
-            return if matches!(error, OpenError::Held { .. }) {
-                Exit::Unavailable
-            } else {
-                Exit::Io
-            };
+            return if matches!(error, OpenError::Held { .. }) { Exit::Unavailable } else { Exit::Io };
         }
     }
     Exit::Ok

@@ -49,7 +49,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
     };
     SocketAddr::new(ip, listen.port())
 }
@@ -57,9 +57,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn ready(address: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut ask, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/readyz")
-        .header("host", address)
-        .body(Empty::<bytes::Bytes>::new())?;
+    let request = Request::get("/readyz").header("host", address).body(Empty::<bytes::Bytes>::new())?;
     let (response, _) = tokio::join!(
         async {
             let response = ask.send_request(request).await;

@@ -101,10 +101,7 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
 }
 
 /// One line on standard error, with every cause.
-#[expect(
-    clippy::print_stderr,
-    reason = "a command that cannot go on says why where its user looks"
-)]
+#[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]
 fn complain(error: &dyn std::error::Error) {
     let mut line = error.to_string();
     let mut cause = error.source();

@@ -46,24 +46,15 @@ async fn serve_until_told(config: Config, file: Option<PathBuf>) -> Exit {
         Ok(listeners) => listeners,
         Err(exit) => return exit,
     };
-    let (Ok(terminate), Ok(interrupt), Ok(hangup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
+    let (Ok(terminate), Ok(interrupt), Ok(hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
         tracing::error!("cannot listen to signals");
         return Exit::Io;
     };
     let stop = CancellationToken::new();
     let (reload, reloads) = mpsc::channel(1);
-    let service = run(
-        config,
-        listeners,
-        Signals {
-            stop: stop.clone(),
-            reload: reloads,
-        },
-    );
+    let service = run(config, listeners, Signals { stop: stop.clone(), reload: reloads });
     tokio::pin!(service);
     let watched = watch_signals(terminate, interrupt, hangup, stop, reload, file);
     tokio::pin!(watched);
@@ -87,25 +78,14 @@ async fn bind(config: &Config) -> Result<Listeners, Exit> {
     let bind = async |name, address| {
         TcpListener::bind(address).await.map_err(|error| {
             tracing::error!(%error, "cannot listen on {address} ({name})");
-            if error.kind() == std::io::ErrorKind::AddrInUse {
-                Exit::Unavailable
-            } else {
-                Exit::Io
-            }
+            if error.kind() == std::io::ErrorKind::AddrInUse { Exit::Unavailable } else { Exit::Io }
         })
     };
     let public = bind("server.listen", config.server.listen).await?;
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let address = |listener: &TcpListener| {
-        listener
-            .local_addr()
-            .map_or_else(|_| "?".to_owned(), |a| a.to_string())
-    };
-    tracing::info!(
-        "callbacks on http://{}, admin on http://{}",
-        address(&public),
-        address(&admin)
-    );
+    let address =
+        |listener: &TcpListener| listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+    tracing::info!("callbacks on http://{}, admin on http://{}", address(&public), address(&admin));
     Ok(Listeners { public, admin })
 }
 

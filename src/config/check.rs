@@ -18,26 +18,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         ));
     }
     names(config)?;
-    let easemob = config
-        .vendors
-        .easemob
-        .apps
-        .iter()
-        .map(|(name, app)| (name, app.appkey.as_str()));
+    let easemob = config.vendors.easemob.apps.iter().map(|(name, app)| (name, app.appkey.as_str()));
     identities("easemob", "appkey", easemob)?;
-    let tencent = config
-        .vendors
-        .tencent
-        .apps
-        .iter()
-        .map(|(name, app)| (name, app.sdk_app_id.as_str()));
+    let tencent = config.vendors.tencent.apps.iter().map(|(name, app)| (name, app.sdk_app_id.as_str()));
     identities("tencent", "sdk_app_id", tencent)?;
-    let rongcloud = config
-        .vendors
-        .rongcloud
-        .apps
-        .iter()
-        .map(|(name, app)| (name, app.app_key.as_str()));
+    let rongcloud = config.vendors.rongcloud.apps.iter().map(|(name, app)| (name, app.app_key.as_str()));
     identities("rongcloud", "app_key", rongcloud)?;
     for (name, app) in &config.vendors.easemob.apps {
         if app.secrets.is_empty() {
@@ -74,10 +59,7 @@ fn server(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::setting("server.header_limit_bytes", "at least 8192"));
     }
     if server.listen == admin.listen && server.listen.port() != 0 {
-        return Err(ConfigError::setting(
-            "admin.listen",
-            "the same address as `server.listen`",
-        ));
+        return Err(ConfigError::setting("admin.listen", "the same address as `server.listen`"));
     }
     if !admin.listen.ip().is_loopback() && admin.token.is_none() {
         return Err(ConfigError::setting(
@@ -92,10 +74,7 @@ fn server(config: &Config) -> Result<(), ConfigError> {
 fn names(config: &Config) -> Result<(), ConfigError> {
     let vendors = &config.vendors;
     let apps = [
-        (
-            "vendors.easemob.apps",
-            vendors.easemob.apps.keys().collect::<Vec<_>>(),
-        ),
+        ("vendors.easemob.apps", vendors.easemob.apps.keys().collect::<Vec<_>>()),
         ("vendors.tencent.apps", vendors.tencent.apps.keys().collect()),
         ("vendors.openim.apps", vendors.openim.apps.keys().collect()),
         ("vendors.rongcloud.apps", vendors.rongcloud.apps.keys().collect()),
@@ -132,10 +111,7 @@ fn identities<'a>(
                 free.insert(name);
             }
             Entry::Occupied(taken) => {
-                return Err(ConfigError::setting(
-                    key,
-                    format!("the app `{}` has the same one", taken.get()),
-                ));
+                return Err(ConfigError::setting(key, format!("the app `{}` has the same one", taken.get())));
             }
         }
     }
@@ -177,16 +153,10 @@ fn openim(config: &OpenImConfig) -> Result<(), ConfigError> {
             ));
         }
         if app.basic_auth.iter().any(|pair| !pair.expose().contains(':')) {
-            return Err(ConfigError::setting(
-                key(name, "basic_auth"),
-                "must have the form user:password",
-            ));
+            return Err(ConfigError::setting(key(name, "basic_auth"), "must have the form user:password"));
         }
         if app.path_tokens.iter().any(|token| token.expose().contains('/')) {
-            return Err(ConfigError::setting(
-                key(name, "path_tokens"),
-                "a path segment holds no `/`",
-            ));
+            return Err(ConfigError::setting(key(name, "path_tokens"), "a path segment holds no `/`"));
         }
         unclaimed(name, &app.path_tokens, &mut tokens)
             .map_err(|p| ConfigError::setting(key(name, "path_tokens"), p))?;
@@ -194,10 +164,7 @@ fn openim(config: &OpenImConfig) -> Result<(), ConfigError> {
             .map_err(|p| ConfigError::setting(key(name, "basic_auth"), p))?;
         if !credentials && !app.allowed_ips.is_empty() {
             for (other, taken) in &by_address {
-                if app
-                    .allowed_ips
-                    .iter()
-                    .any(|net| taken.allowed_ips.iter().any(|other| net.overlaps(other)))
+                if app.allowed_ips.iter().any(|net| taken.allowed_ips.iter().any(|other| net.overlaps(other)))
                 {
                     let problem =
                         format!("overlaps with the app `{other}`, and nothing else tells the two apart");
@@ -220,10 +187,7 @@ fn unclaimed<'a>(
     taken: &mut Vec<(&'a str, &'a Secret)>,
 ) -> Result<(), String> {
     for secret in secrets {
-        if let Some((other, _)) = taken
-            .iter()
-            .find(|(other, known)| *known == secret && *other != name)
-        {
+        if let Some((other, _)) = taken.iter().find(|(other, known)| *known == secret && *other != name) {
             return Err(format!("the app `{other}` has one of them too"));
         }
         taken.push((name, secret));

@@ -45,10 +45,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// About one setting.
     pub(super) fn setting(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Setting {
-            key: key.into(),
-            problem: problem.into(),
-        }
+        Self::Setting { key: key.into(), problem: problem.into() }
     }
 
     /// About the file's syntax, from where the parser stopped.

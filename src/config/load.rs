@@ -24,15 +24,9 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Co
         .prefix_separator("__")
         .separator("__")
         .source(Some(environment.clone()));
-    let layers = builder
-        .add_source(variables)
-        .build()
-        .map_err(|error| settings_error("", &error))?;
+    let layers = builder.add_source(variables).build().map_err(|error| settings_error("", &error))?;
 
-    let Layers {
-        mut config,
-        sinks: sections,
-    } = read_section("", layers.cache)?;
+    let Layers { mut config, sinks: sections } = read_section("", layers.cache)?;
     config.sinks = sinks::read(sections)?;
     config.vendors.read_secret_files()?;
     read_admin_token(&mut config)?;
@@ -62,26 +56,10 @@ impl<'de> Deserialize<'de> for Layers {
             vendors: super::VendorsConfig,
             sinks: BTreeMap<String, config::Value>,
         }
-        let Sections {
-            server,
-            admin,
-            journal,
-            quarantine,
-            delivery,
-            log,
-            vendors,
-            sinks,
-        } = Sections::deserialize(deserializer)?;
-        let config = Config {
-            server,
-            admin,
-            journal,
-            quarantine,
-            delivery,
-            log,
-            vendors,
-            sinks: BTreeMap::new(),
-        };
+        let Sections { server, admin, journal, quarantine, delivery, log, vendors, sinks } =
+            Sections::deserialize(deserializer)?;
+        let config =
+            Config { server, admin, journal, quarantine, delivery, log, vendors, sinks: BTreeMap::new() };
         Ok(Self { config, sinks })
     }
 }
@@ -98,40 +76,34 @@ pub(super) fn read_section<T: DeserializeOwned>(key: &str, section: config::Valu
     let tracked = serde_path_to_error::Deserializer::new(section, &mut track);
     let read = serde_ignored::deserialize(tracked, |path| unknown.push(full(path.to_string())));
     let value = read.map_err(|error| settings_error(&full(track.path().to_string()), &error))?;
-    if unknown.is_empty() {
-        Ok(value)
-    } else {
-        Err(ConfigError::Unknown { keys: unknown })
-    }
+    if unknown.is_empty() { Ok(value) } else { Err(ConfigError::Unknown { keys: unknown }) }
 }
 
 fn settings_error(key: &str, error: &config::ConfigError) -> ConfigError {
     // The cause without the wrapping that names only the innermost key.
     let problem = match error {
         config::ConfigError::At { error, .. } => return settings_error(key, error),
-        config::ConfigError::Type {
-            unexpected, expected, ..
-        } => {
+        config::ConfigError::Type { unexpected, expected, .. } => {
             // "string \"hunter2\"": the kind is told, the value is not, for it may be a secret.
             let found = unexpected.to_string();
             let found = found.split(['`', '"']).next().unwrap_or_default().trim_end();
             format!("{found} where {expected} belongs")
         }
-        other => other.to_string(),
+        config::ConfigError::Frozen
+        | config::ConfigError::NotFound(_)
+        | config::ConfigError::PathParse { .. }
+        | config::ConfigError::FileParse { .. }
+        | config::ConfigError::Message(_)
+        | config::ConfigError::Foreign(_)
+        | _ => error.to_string(),
     };
-    let key = if key.is_empty() || key == "." {
-        "configuration"
-    } else {
-        key
-    };
+    let key = if key.is_empty() || key == "." { "configuration" } else { key };
     ConfigError::setting(key, problem)
 }
 
 fn read_file(path: &Path, environment: &Environment) -> Result<config::Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
     // Parsed here first, for `config` would print the line that is wrong, and it may hold a secret.
     toml::from_str::<toml::Table>(&text).map_err(|error| ConfigError::syntax(path, &text, &error))?;
     let toml = config::File::from_str(&text, config::FileFormat::Toml);
@@ -154,11 +126,7 @@ fn substitute(key: &str, value: &mut config::Value, environment: &Environment) -
         }
         config::ValueKind::Table(table) => {
             for (name, value) in table {
-                let below = if key.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{key}.{name}")
-                };
+                let below = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
                 substitute(&below, value, environment)?;
             }
         }
@@ -201,23 +169,14 @@ fn substituted(key: &str, text: &str, environment: &Environment) -> Result<Strin
 fn read_admin_token(config: &mut Config) -> Result<(), ConfigError> {
     let admin = &mut config.admin;
     let given = admin.token.take().filter(|token| !token.expose().is_empty());
-    let from_file = admin
-        .token_file
-        .as_deref()
-        .map(|path| secret::read_file("admin.token_file", path))
-        .transpose()?;
+    let from_file =
+        admin.token_file.as_deref().map(|path| secret::read_file("admin.token_file", path)).transpose()?;
     admin.token = match (given, from_file) {
         (Some(_), Some(_)) => {
-            return Err(ConfigError::setting(
-                "admin.token",
-                "set it or `admin.token_file`, not both",
-            ));
+            return Err(ConfigError::setting("admin.token", "set it or `admin.token_file`, not both"));
         }
         (None, Some(token)) if token.expose().is_empty() => {
-            return Err(ConfigError::setting(
-                "admin.token_file",
-                "the file holds no token",
-            ));
+            return Err(ConfigError::setting("admin.token_file", "the file holds no token"));
         }
         (given, from_file) => given.or(from_file),
     };

@@ -101,11 +101,7 @@ pub struct AdminConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
-            token: None,
-            token_file: None,
-        }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), token: None, token_file: None }
     }
 }
 
@@ -121,10 +117,7 @@ pub struct JournalConfig {
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self {
-            path: "data/readhook.db".into(),
-            retention_days: 30,
-        }
+        Self { path: "data/readhook.db".into(), retention_days: 30 }
     }
 }
 
@@ -140,10 +133,7 @@ pub struct QuarantineConfig {
 
 impl Default for QuarantineConfig {
     fn default() -> Self {
-        Self {
-            max_entries: 10_000,
-            max_bytes: 64 << 20,
-        }
+        Self { max_entries: 10_000, max_bytes: 64 << 20 }
     }
 }
 
@@ -159,10 +149,7 @@ pub struct DeliveryConfig {
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
-        Self {
-            ack_after: AckAfter::Journal,
-            drain_seconds: 10,
-        }
+        Self { ack_after: AckAfter::Journal, drain_seconds: 10 }
     }
 }
 

@@ -36,7 +36,6 @@ impl FromStr for Network {
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| de::Error::custom("not an address or a CIDR range such as 10.0.0.0/8"))
+        text.parse().map_err(|_| de::Error::custom("not an address or a CIDR range such as 10.0.0.0/8"))
     }
 }

@@ -35,10 +35,7 @@ impl fmt::Debug for Secret {
 /// Reads a file that holds one secret; one trailing newline is not part of it.
 pub(super) fn read_file(key: &str, path: &Path) -> Result<Secret, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        ConfigError::setting(
-            key,
-            format!("cannot read the secret file `{}`: {error}", path.display()),
-        )
+        ConfigError::setting(key, format!("cannot read the secret file `{}`: {error}", path.display()))
     })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Secret::from(text.strip_suffix('\r').unwrap_or(text).to_owned()))
@@ -52,10 +49,7 @@ pub(super) fn gather(key: &str, secrets: &mut Vec<Secret>, files: &[PathBuf]) ->
         secrets.push(read_file(&files_key, file)?);
     }
     if secrets.iter().any(|secret| secret.expose().is_empty()) {
-        return Err(ConfigError::setting(
-            key,
-            "an empty secret verifies nothing; remove it",
-        ));
+        return Err(ConfigError::setting(key, "an empty secret verifies nothing; remove it"));
     }
     Ok(())
 }
@@ -90,10 +84,7 @@ where
                 }
                 text => text.split(',').map(|item| item.trim().into()).collect(),
             };
-            let items = items
-                .into_iter()
-                .map(serde_json::from_value)
-                .collect::<Result<_, _>>();
+            let items = items.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
             items.map_err(|_| E::custom("not a list of what belongs here"))
         }
     }

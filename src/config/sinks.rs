@@ -67,33 +67,20 @@ struct Common {
 pub(super) fn read(
     sections: BTreeMap<String, config::Value>,
 ) -> Result<BTreeMap<String, SinkConfig>, ConfigError> {
-    sections
-        .into_iter()
-        .map(|(name, section)| Ok((name.clone(), read_one(&name, section)?)))
-        .collect()
+    sections.into_iter().map(|(name, section)| Ok((name.clone(), read_one(&name, section)?))).collect()
 }
 
 fn read_one(name: &str, section: config::Value) -> Result<SinkConfig, ConfigError> {
     let key = format!("sinks.{name}");
-    let Common {
-        kind,
-        batch,
-        from,
-        path,
-    } = read_section(&key, section)?;
+    let Common { kind, batch, from, path } = read_section(&key, section)?;
     let kind = match (kind.as_str(), path) {
         ("stdout", None) => SinkKind::Stdout,
         ("stdout", Some(_)) => {
-            return Err(ConfigError::Unknown {
-                keys: vec![format!("{key}.path")],
-            });
+            return Err(ConfigError::Unknown { keys: vec![format!("{key}.path")] });
         }
         ("file", Some(path)) if !path.as_os_str().is_empty() => SinkKind::File { path },
         ("file", _) => {
-            return Err(ConfigError::setting(
-                format!("{key}.path"),
-                "a file sink needs a path",
-            ));
+            return Err(ConfigError::setting(format!("{key}.path"), "a file sink needs a path"));
         }
         (other, _) => {
             let problem = if NOT_YET.contains(&other) {
@@ -104,9 +91,5 @@ fn read_one(name: &str, section: config::Value) -> Result<SinkConfig, ConfigErro
             return Err(ConfigError::setting(format!("{key}.type"), problem));
         }
     };
-    Ok(SinkConfig {
-        batch: batch.unwrap_or(DEFAULT_BATCH),
-        from,
-        kind,
-    })
+    Ok(SinkConfig { batch: batch.unwrap_or(DEFAULT_BATCH), from, kind })
 }

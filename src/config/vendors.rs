@@ -34,10 +34,7 @@ pub struct EasemobConfig {
 
 impl Default for EasemobConfig {
     fn default() -> Self {
-        Self {
-            ban_guard: 60,
-            apps: BTreeMap::new(),
-        }
+        Self { ban_guard: 60, apps: BTreeMap::new() }
     }
 }
 
@@ -135,16 +132,9 @@ impl VendorsConfig {
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let easemob = self.easemob.apps.values().flat_map(|app| &app.secrets);
         let tencent = self.tencent.apps.values().flat_map(|app| &app.secrets);
-        let openim = self
-            .openim
-            .apps
-            .values()
-            .flat_map(|app| app.path_tokens.iter().chain(&app.basic_auth));
-        let rongcloud = self
-            .rongcloud
-            .apps
-            .values()
-            .flat_map(|app| app.secrets.iter().chain(&app.relay_secrets));
+        let openim = self.openim.apps.values().flat_map(|app| app.path_tokens.iter().chain(&app.basic_auth));
+        let rongcloud =
+            self.rongcloud.apps.values().flat_map(|app| app.secrets.iter().chain(&app.relay_secrets));
         easemob.chain(tencent).chain(openim).chain(rongcloud)
     }
 
@@ -152,37 +142,17 @@ impl VendorsConfig {
     pub(super) fn read_secret_files(&mut self) -> Result<(), ConfigError> {
         let key = |vendor: &str, app: &str, list: &str| format!("vendors.{vendor}.apps.{app}.{list}");
         for (name, app) in &mut self.easemob.apps {
-            gather(
-                &key("easemob", name, "secrets"),
-                &mut app.secrets,
-                &app.secrets_files,
-            )?;
+            gather(&key("easemob", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
         }
         for (name, app) in &mut self.tencent.apps {
-            gather(
-                &key("tencent", name, "secrets"),
-                &mut app.secrets,
-                &app.secrets_files,
-            )?;
+            gather(&key("tencent", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
         }
         for (name, app) in &mut self.openim.apps {
-            gather(
-                &key("openim", name, "path_tokens"),
-                &mut app.path_tokens,
-                &app.path_tokens_files,
-            )?;
-            gather(
-                &key("openim", name, "basic_auth"),
-                &mut app.basic_auth,
-                &app.basic_auth_files,
-            )?;
+            gather(&key("openim", name, "path_tokens"), &mut app.path_tokens, &app.path_tokens_files)?;
+            gather(&key("openim", name, "basic_auth"), &mut app.basic_auth, &app.basic_auth_files)?;
         }
         for (name, app) in &mut self.rongcloud.apps {
-            gather(
-                &key("rongcloud", name, "secrets"),
-                &mut app.secrets,
-                &app.secrets_files,
-            )?;
+            gather(&key("rongcloud", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
             gather(
                 &key("rongcloud", name, "relay_secrets"),
                 &mut app.relay_secrets,

@@ -75,10 +75,7 @@ impl Journal {
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&connection))
-            .map_err(|source| OpenError::Io {
-                path: config.path.clone(),
-                source,
-            })?;
+            .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 jobs,
@@ -122,12 +119,7 @@ impl Journal {
     /// When the disk would not take the new cursor.
     pub async fn cursor(&self, sink: &str, otherwise: Seq) -> Result<Seq, JournalError> {
         let sink = sink.to_owned();
-        self.ask(|done| Job::Cursor {
-            sink,
-            otherwise,
-            done,
-        })
-        .await
+        self.ask(|done| Job::Cursor { sink, otherwise, done }).await
     }
 
     /// Remembers that a sink has everything up to and including this receipt. On disk when it returns.
@@ -151,14 +143,7 @@ impl Journal {
         at: Timestamp,
     ) -> Result<(), JournalError> {
         let sink = sink.to_owned();
-        self.ask(|done| Job::Park {
-            sink,
-            seq,
-            reason,
-            at,
-            done,
-        })
-        .await
+        self.ask(|done| Job::Park { sink, seq, reason, at, done }).await
     }
 
     /// Forgets some of the oldest receipts, if they came before `before` and every sink named has them. Returns how
@@ -172,13 +157,7 @@ impl Journal {
         sinks: Vec<String>,
         limit: u32,
     ) -> Result<u32, JournalError> {
-        self.ask(|done| Job::Prune {
-            before,
-            sinks,
-            limit,
-            done,
-        })
-        .await
+        self.ask(|done| Job::Prune { before, sinks, limit, done }).await
     }
 
     /// Writes something that changes nothing, to find out whether the disk takes writes again.
@@ -238,12 +217,7 @@ impl Journal {
         self.shared.readers.close();
         // A writer that has ended already needs no telling.
         let _ended = self.shared.jobs.send(Job::Close).await;
-        let thread = self
-            .shared
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
@@ -257,11 +231,7 @@ impl Journal {
         job: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Job,
     ) -> Result<T, JournalError> {
         let (done, answer) = oneshot::channel();
-        self.shared
-            .jobs
-            .send(job(done))
-            .await
-            .map_err(|_| JournalError::Closed)?;
+        self.shared.jobs.send(job(done)).await.map_err(|_| JournalError::Closed)?;
         answer.await.map_err(|_| JournalError::Closed)?
     }
 }
@@ -269,7 +239,5 @@ impl Journal {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| JournalError::Closed)?
+    tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Closed)?
 }

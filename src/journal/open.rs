@@ -32,14 +32,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens for writing.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(io)?;
     let lock = lock(path)?;
     let is_new = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
@@ -51,16 +45,10 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     prepare(&connection).map_err(|error| sqlite(path, &error))?;
     if is_new {
         // The name of a new file is safe only once its folder is.
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io)?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
-    Ok(Opened {
-        connection,
-        head,
-        lock,
-    })
+    Ok(Opened { connection, head, lock })
 }
 
 /// What `readhook check` finds out about a journal without changing it.
@@ -91,28 +79,17 @@ pub fn probe(path: &Path) -> Result<Probe, OpenError> {
         .map_err(|error| sqlite(path, &error))?;
     inspect(path, &connection)?;
     check_whole(path, &connection)?;
-    head(&connection)
-        .map(Probe::Whole)
-        .map_err(|error| sqlite(path, &error))
+    head(&connection).map(Probe::Whole).map_err(|error| sqlite(path, &error))
 }
 
 /// One process at a time: SQLite would let two write in turns, and each would count on its own.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(beside(path, ".lock"));
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
     let file = file.map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Held {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Held { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }
@@ -124,16 +101,10 @@ fn inspect(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let (application, format) = (pragma("application_id"), pragma("user_version"));
     let (application, format) = (application.map_err(failed)?, format.map_err(failed)?);
     if application != APPLICATION_ID {
-        return Err(OpenError::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(OpenError::Foreign { path: path.to_owned() });
     }
     if format > FORMAT {
-        return Err(OpenError::Newer {
-            path: path.to_owned(),
-            found: format,
-            known: FORMAT,
-        });
+        return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
     }
     if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE_BYTES) {
         check_whole(path, connection)?;
@@ -145,14 +116,7 @@ fn check_whole(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let result: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| sqlite(path, &error))?;
-    if result == "ok" {
-        Ok(())
-    } else {
-        Err(OpenError::Damaged {
-            path: path.to_owned(),
-            problem: result,
-        })
-    }
+    if result == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), problem: result }) }
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -161,7 +125,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit returns after the fsync of the WAL. Nothing less keeps the promise.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "cache_size", -8_192)?;
     let format = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
     migrate(connection, format)
 }
@@ -180,14 +144,10 @@ fn head(connection: &Connection) -> rusqlite::Result<Seq> {
 pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
-            path,
-            problem: error.to_string(),
-        },
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            OpenError::Damaged { path, problem: error.to_string() }
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Held { path },
-        _ => OpenError::Io {
-            path,
-            source: std::io::Error::other(error.to_string()),
-        },
+        _ => OpenError::Io { path, source: std::io::Error::other(error.to_string()) },
     }
 }

@@ -51,10 +51,7 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            idle: Mutex::new(Vec::new()),
-        }
+        Self { path, idle: Mutex::new(Vec::new()) }
     }
 
     /// Closes the idle connections.
@@ -74,12 +71,7 @@ impl Readers {
     }
 
     pub(super) fn scan(&self, scan: Scan) -> Result<Page, JournalError> {
-        let Scan {
-            order,
-            behind,
-            limit,
-            fits,
-        } = scan;
+        let Scan { order, behind, limit, fits } = scan;
         let (query, behind) = match order {
             Order::Ascending => (
                 "SELECT seq, received_at, json FROM receipts WHERE seq > ?1 ORDER BY seq",
@@ -93,10 +85,7 @@ impl Readers {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(query)?;
             let mut rows = statement.query([behind])?;
-            let mut page = Page {
-                receipts: Vec::new(),
-                resume: None,
-            };
+            let mut page = Page { receipts: Vec::new(), resume: None };
             let (mut looked_at, mut last) = (0, None);
             while let Some(row) = rows.next()? {
                 // One row further than asked for tells that there is more.
@@ -148,9 +137,5 @@ impl Readers {
 }
 
 fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored {
-        seq: row.get(0)?,
-        received_at: row.get(1)?,
-        json: row.get(2)?,
-    })
+    Ok(Stored { seq: row.get(0)?, received_at: row.get(1)?, json: row.get(2)? })
 }

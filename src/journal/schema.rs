@@ -39,11 +39,7 @@ pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
 /// Takes a file of format `from` to [`FORMAT`], in one transaction.
 pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()> {
-    let steps: String = STEPS
-        .iter()
-        .skip(usize::try_from(from).unwrap_or(usize::MAX))
-        .copied()
-        .collect();
+    let steps: String = STEPS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)).copied().collect();
     if steps.is_empty() {
         return Ok(());
     }

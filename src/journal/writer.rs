@@ -19,37 +19,12 @@ type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the writer can be asked to do.
 pub(super) enum Job {
-    Commit {
-        entries: Vec<Entry>,
-        bytes: usize,
-        done: Done<Committed>,
-    },
-    Cursor {
-        sink: String,
-        otherwise: Seq,
-        done: Done<Seq>,
-    },
-    Advance {
-        sink: String,
-        to: Seq,
-        done: Done<()>,
-    },
-    Park {
-        sink: String,
-        seq: Seq,
-        reason: String,
-        at: Timestamp,
-        done: Done<()>,
-    },
-    Prune {
-        before: Timestamp,
-        sinks: Vec<String>,
-        limit: u32,
-        done: Done<u32>,
-    },
-    TryWrite {
-        done: Done<()>,
-    },
+    Commit { entries: Vec<Entry>, bytes: usize, done: Done<Committed> },
+    Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
+    Advance { sink: String, to: Seq, done: Done<()> },
+    Park { sink: String, seq: Seq, reason: String, at: Timestamp, done: Done<()> },
+    Prune { before: Timestamp, sinks: Vec<String>, limit: u32, done: Done<u32> },
+    TryWrite { done: Done<()> },
     Close,
 }
 
@@ -113,11 +88,7 @@ impl Writer {
                     let result = run_if(&failure, || statements.store(&entries, &mut head, &mut committed));
                     (Promise::Committed(done, committed), result)
                 }
-                Job::Cursor {
-                    sink,
-                    otherwise,
-                    done,
-                } => {
+                Job::Cursor { sink, otherwise, done } => {
                     let mut seq = otherwise;
                     let result = run_if(&failure, || {
                         seq = statements.cursor(connection, &sink, otherwise)?;
@@ -125,26 +96,13 @@ impl Writer {
                     });
                     (Promise::Seq(done, seq), result)
                 }
-                Job::Advance { sink, to, done } => (
-                    Promise::Nothing(done),
-                    run_if(&failure, || statements.advance(&sink, to)),
-                ),
-                Job::Park {
-                    sink,
-                    seq,
-                    reason,
-                    at,
-                    done,
-                } => (
-                    Promise::Nothing(done),
-                    run_if(&failure, || park(connection, &sink, seq, &reason, at)),
-                ),
-                Job::Prune {
-                    before,
-                    sinks,
-                    limit,
-                    done,
-                } => {
+                Job::Advance { sink, to, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || statements.advance(&sink, to)))
+                }
+                Job::Park { sink, seq, reason, at, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || park(connection, &sink, seq, &reason, at)))
+                }
+                Job::Prune { before, sinks, limit, done } => {
                     let mut count = 0;
                     let result = run_if(&failure, || {
                         count = prune(connection, before, &sinks, limit)?;
@@ -152,10 +110,9 @@ impl Writer {
                     });
                     (Promise::Count(done, count), result)
                 }
-                Job::TryWrite { done } => (
-                    Promise::Nothing(done),
-                    run_if(&failure, || mark(connection, "tried", 0)),
-                ),
+                Job::TryWrite { done } => {
+                    (Promise::Nothing(done), run_if(&failure, || mark(connection, "tried", 0)))
+                }
                 Job::Close => continue,
             };
             promises.push(promise);
@@ -183,18 +140,13 @@ impl Writer {
 
     fn publish(&self, failure: &Option<String>, head: Seq, before: Seq, begun: Instant) {
         let taken = failure.is_none();
-        self.takes_writes
-            .send_if_modified(|takes| std::mem::replace(takes, taken) != taken);
+        self.takes_writes.send_if_modified(|takes| std::mem::replace(takes, taken) != taken);
         match failure {
             Some(error) => tracing::error!(%error, "the journal could not be written"),
             None if head > before => {
                 self.head.send_replace(head);
-                self.metrics
-                    .journal_commit_seconds
-                    .observe(begun.elapsed().as_secs_f64());
-                self.metrics
-                    .journal_batch_receipts
-                    .observe((head - before) as f64);
+                self.metrics.journal_commit_seconds.observe(begun.elapsed().as_secs_f64());
+                self.metrics.journal_batch_receipts.observe((head - before) as f64);
             }
             None => {}
         }
@@ -276,10 +228,7 @@ impl<'c> Statements<'c> {
 
     /// Whether what is stored under the same event id tells of another reader, conversation or message.
     fn conflicts(&mut self, entry: &Entry) -> rusqlite::Result<bool> {
-        let stored: Option<String> = self
-            .find
-            .query_row(params![entry.key], |row| row.get(0))
-            .optional()?;
+        let stored: Option<String> = self.find.query_row(params![entry.key], |row| row.get(0)).optional()?;
         let parse = |json: &str| serde_json::from_str::<ReadReceipt<'static>>(json).ok();
         let (Some(stored), Some(new)) = (stored.as_deref().and_then(parse), parse(&entry.json)) else {
             return Ok(false);
@@ -292,9 +241,7 @@ impl<'c> Statements<'c> {
 
     fn cursor(&mut self, connection: &Connection, sink: &str, otherwise: Seq) -> rusqlite::Result<Seq> {
         let known = connection
-            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
             .optional()?;
         match known {
             Some(seq) => Ok(seq),
@@ -321,9 +268,7 @@ fn prune(connection: &Connection, before: Timestamp, sinks: &[String], limit: u3
     let mut held = Seq::MAX;
     for sink in sinks {
         let cursor: Option<Seq> = connection
-            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
             .optional()?;
         held = held.min(cursor.unwrap_or(0));
     }

@@ -43,8 +43,7 @@ impl Key {
     /// Adds an integer, in eight bytes that sort as the integers do.
     #[must_use]
     pub fn integer(mut self, value: i64) -> Self {
-        self.0
-            .extend_from_slice(&(value.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+        self.0.extend_from_slice(&(value.cast_unsigned() ^ (1 << 63)).to_be_bytes());
         self
     }
 

@@ -84,18 +84,12 @@ pub struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// A one-to-one conversation of the reader with `peer`.
     pub fn direct(peer: impl Into<Cow<'a, str>>) -> Self {
-        Self {
-            kind: ConversationKind::Direct,
-            id: Some(peer.into()),
-        }
+        Self { kind: ConversationKind::Direct, id: Some(peer.into()) }
     }
 
     /// A group.
     pub fn group(id: impl Into<Cow<'a, str>>) -> Self {
-        Self {
-            kind: ConversationKind::Group,
-            id: Some(id.into()),
-        }
+        Self { kind: ConversationKind::Group, id: Some(id.into()) }
     }
 
     /// A conversation that the vendor does not name.

@@ -11,9 +11,7 @@ use super::ReadReceipt;
 pub fn schema() -> Schema {
     let mut settings = SchemaSettings::draft2020_12().for_serialize();
     settings.transforms.push(Box::new(RecursiveTransform(Strict)));
-    settings
-        .into_generator()
-        .into_root_schema_for::<ReadReceipt<'static>>()
+    settings.into_generator().into_root_schema_for::<ReadReceipt<'static>>()
 }
 
 /// Takes null out of every property that is not required: such a property is left out instead.
@@ -22,18 +20,11 @@ struct Strict;
 
 impl Transform for Strict {
     fn transform(&mut self, schema: &mut Schema) {
-        let required = schema
-            .get("required")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
             return;
         };
-        for (_, property) in properties
-            .iter_mut()
-            .filter(|(name, _)| !required.contains(&json!(name)))
-        {
+        for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name))) {
             take_null_out(property);
         }
     }

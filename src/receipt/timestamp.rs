@@ -86,10 +86,7 @@ mod tests {
     fn three_digits_always_and_only_what_rfc3339_can_say() {
         let text = |ms| Timestamp::from_millis(ms).map(|t| t.to_string());
         assert_eq!(text(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
-        assert_eq!(
-            text(1_755_000_000_120).as_deref(),
-            Some("2025-08-12T12:00:00.120Z")
-        );
+        assert_eq!(text(1_755_000_000_120).as_deref(), Some("2025-08-12T12:00:00.120Z"));
         assert_eq!(text(-1), None);
         assert_eq!(text(i64::MAX), None);
         assert_eq!(Timestamp::from_seconds(i64::MAX), None);

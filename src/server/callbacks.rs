@@ -34,11 +34,7 @@ struct Inner {
 
 impl Door {
     pub(crate) fn new(ingest: Arc<Ingest>, vendors: Vendors, server: ServerConfig) -> Self {
-        Self(Arc::new(Inner {
-            ingest,
-            vendors: RwLock::new(Arc::new(vendors)),
-            server,
-        }))
+        Self(Arc::new(Inner { ingest, vendors: RwLock::new(Arc::new(vendors)), server }))
     }
 
     /// Puts other vendors in place; the requests that come from now on meet them.
@@ -47,11 +43,7 @@ impl Door {
     }
 
     fn vendors(&self) -> Arc<Vendors> {
-        self.0
-            .vendors
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.vendors.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a request below `/webhooks/`, to its answer.
@@ -64,9 +56,7 @@ impl Door {
         };
         if request.method() != Method::POST {
             let mut response = respond(vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("POST"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
         let Inner { ingest, server, .. } = &*self.0;
@@ -102,16 +92,13 @@ pub(super) fn is_callback(uri: &Uri) -> bool {
 async fn read_body(body: Body, request: &Incoming, server: &ServerConfig) -> Result<Bytes, Unreadable> {
     let limit = server.body_limit_bytes;
     let announced = request.headers.get(header::CONTENT_LENGTH);
-    let announced = announced
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<u64>().ok());
+    let announced =
+        announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Unreadable::BodyTooLarge);
     }
     let patience = Duration::from_millis(server.body_timeout_ms);
-    timeout(patience, collect(body, limit))
-        .await
-        .unwrap_or(Err(Unreadable::BodyTimeout))
+    timeout(patience, collect(body, limit)).await.unwrap_or(Err(Unreadable::BodyTimeout))
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
@@ -142,9 +129,6 @@ fn respond(answer: Answer) -> Response<Full<Bytes>> {
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(answer.content_type),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     response
 }

@@ -15,11 +15,8 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> 
     if !is_trusted(client) {
         return client;
     }
-    let fields: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .map(|field| field.to_str().unwrap_or_default())
-        .collect();
+    let fields: Vec<&str> =
+        headers.get_all("x-forwarded-for").iter().map(|field| field.to_str().unwrap_or_default()).collect();
     for hop in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
         let Some(address) = address(hop.trim()) else { break };
         client = address.to_canonical();
@@ -34,15 +31,9 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> 
 fn address(hop: &str) -> Option<IpAddr> {
     hop.parse()
         .ok()
+        .or_else(|| hop.parse().ok().map(|with_port: std::net::SocketAddr| with_port.ip()))
         .or_else(|| {
-            hop.parse()
-                .ok()
-                .map(|with_port: std::net::SocketAddr| with_port.ip())
-        })
-        .or_else(|| {
-            hop.strip_prefix('[')
-                .and_then(|hop| hop.strip_suffix(']'))
-                .and_then(|hop| hop.parse().ok())
+            hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).and_then(|hop| hop.parse().ok())
         })
 }
 
@@ -60,16 +51,9 @@ mod tests {
             }
             client(peer.parse().unwrap(), &headers, &trusted).to_string()
         };
-        assert_eq!(
-            ask("192.0.2.1", &["198.51.100.7"]),
-            "192.0.2.1",
-            "an untrusted peer says what it likes"
-        );
+        assert_eq!(ask("192.0.2.1", &["198.51.100.7"]), "192.0.2.1", "an untrusted peer says what it likes");
         assert_eq!(ask("10.0.0.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
-        assert_eq!(
-            ask("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.1.1.1"]),
-            "198.51.100.7"
-        );
+        assert_eq!(ask("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.1.1.1"]), "198.51.100.7");
         assert_eq!(ask("10.0.0.1", &["198.51.100.7:4711"]), "198.51.100.7");
         assert_eq!(ask("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(ask("10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"]), "10.1.1.1");

@@ -16,10 +16,7 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn new(journal: Journal) -> Self {
-        Self {
-            journal,
-            draining: Arc::default(),
-        }
+        Self { journal, draining: Arc::default() }
     }
 
     /// From here on `/readyz` is 503.

@@ -33,10 +33,7 @@ const BUSY: u64 = 2;
 
 impl Stage {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            born: Instant::now(),
-            word: AtomicU64::new(IDLE),
-        })
+        Arc::new(Self { born: Instant::now(), word: AtomicU64::new(IDLE) })
     }
 
     /// A request's head is in, and an answer is being made.

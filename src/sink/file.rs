@@ -28,10 +28,7 @@ struct State {
 
 impl JsonLines {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path: path.into(),
-            state: Arc::default(),
-        }
+        Self { path: path.into(), state: Arc::default() }
     }
 }
 
@@ -83,10 +80,7 @@ impl State {
 }
 
 fn create_folder(path: &Path) -> std::io::Result<&Path> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     Ok(folder)
 }
@@ -95,12 +89,7 @@ fn create_folder(path: &Path) -> std::io::Result<&Path> {
 /// come again.
 fn open(path: &Path) -> std::io::Result<File> {
     let folder = create_folder(path)?;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let end = end_of_last_line(&mut file)?;
     if end < file.metadata()?.len() {
         tracing::warn!(path = %path.display(), "cut off half a line that a crash had left at the end of the file");

@@ -34,10 +34,7 @@ struct App {
 impl Easemob {
     pub(super) fn configure(config: &EasemobConfig) -> Option<Arc<dyn Vendor>> {
         let apps: Vec<App> = (config.apps.values())
-            .map(|app| App {
-                appkey: app.appkey.clone(),
-                secrets: app.secrets.clone(),
-            })
+            .map(|app| App { appkey: app.appkey.clone(), secrets: app.secrets.clone() })
             .collect();
         (!apps.is_empty()).then(|| Arc::new(Self { apps }) as Arc<dyn Vendor>)
     }
@@ -55,17 +52,11 @@ impl Vendor for Easemob {
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         let body = request.json_object()?;
         // Only the top-level `chat_type` counts: `payload.ext` and message texts are the users' and can imitate it.
-        let command = body
-            .find("chat_type")
-            .and_then(Json::as_text)
-            .unwrap_or_default()
-            .to_owned();
+        let command = body.find("chat_type").and_then(Json::as_text).unwrap_or_default().to_owned();
         Ok(match command.as_str() {
-            "read_ack" | "channel_ack" => Opened::Read(Callback {
-                request,
-                command: command.into(),
-                body: Body::Object(body),
-            }),
+            "read_ack" | "channel_ack" => {
+                Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) })
+            }
             _ => Opened::Neighbour(Neighbour {
                 command: command.into(),
                 allow: self.answer(&Outcome::Ignored),
@@ -75,11 +66,7 @@ impl Vendor for Easemob {
 
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
         let body = callback.body.object().ok_or(Refusal::SignatureMissing)?;
-        let signed = |field| {
-            body.find(field)
-                .and_then(Json::as_text)
-                .filter(|text| !text.is_empty())
-        };
+        let signed = |field| body.find(field).and_then(Json::as_text).filter(|text| !text.is_empty());
         let call_id = signed("callId").ok_or(Refusal::SignatureMissing)?;
         let security = signed("security").ok_or(Refusal::SignatureMissing)?;
         let timestamp = timestamp_text(callback, body).ok_or(Refusal::SignatureMissing)?;
@@ -93,10 +80,7 @@ impl Vendor for Easemob {
         if !sign::md5(&app.secrets, security, call_id, &timestamp) {
             return Err(Refusal::BadSignature);
         }
-        Ok(Identified {
-            app: &app.appkey,
-            by: Proof::Md5,
-        })
+        Ok(Identified { app: &app.appkey, by: Proof::Md5 })
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
@@ -107,11 +91,7 @@ impl Vendor for Easemob {
         let to = body.text("to")?;
         let read_at = body.event_time("timestamp")?;
         let (conversation, author, mark) = match &*callback.command {
-            "channel_ack" => (
-                Conversation::direct(to),
-                Some(to),
-                conversation_mark(body, read_at)?,
-            ),
+            "channel_ack" => (Conversation::direct(to), Some(to), conversation_mark(body, read_at)?),
             _ => {
                 let payload = body.object("payload")?;
                 let mark = Mark::Message(payload.id("ack_message_id")?);
@@ -136,9 +116,7 @@ impl Vendor for Easemob {
             event_id: Some(call_id.into()),
             extra,
             identity: Identity::Event(
-                Key::new("easemob")
-                    .part(verified.app().as_bytes())
-                    .part(call_id.as_bytes()),
+                Key::new("easemob").part(verified.app().as_bytes()).part(call_id.as_bytes()),
             ),
         }])
     }
@@ -209,10 +187,9 @@ fn group<'c>(
 fn conversation_mark<'c>(body: &'c Object<'_>, at: Option<Timestamp>) -> Result<Mark<'c>, DecodeError> {
     let named = match body.find("payload") {
         None => None,
-        Some(payload) => payload
-            .as_object()
-            .ok_or(Problem::WrongType.of("payload"))?
-            .optional_id("ack_message_id")?,
+        Some(payload) => {
+            payload.as_object().ok_or(Problem::WrongType.of("payload"))?.optional_id("ack_message_id")?
+        }
     };
     match (at, named) {
         (Some(at), named) => Ok(Mark::UpToTime(at, named)),

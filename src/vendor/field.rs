@@ -48,9 +48,7 @@ impl<'a> Object<'a> {
 
     /// A 64-bit integer that may be absent.
     pub(super) fn optional_integer(&self, field: &'static str) -> Result<Option<i64>, DecodeError> {
-        self.find(field)
-            .map(|value| integer(value).map_err(|problem| problem.of(field)))
-            .transpose()
+        self.find(field).map(|value| integer(value).map_err(|problem| problem.of(field))).transpose()
     }
 
     /// The time of an event in milliseconds: one that does not fit is unknown, and the receipt stays.
@@ -77,10 +75,7 @@ impl<'a> Object<'a> {
 
     /// An object that must be there.
     pub(super) fn object(&self, field: &'static str) -> Result<&Object<'a>, DecodeError> {
-        self.find(field)
-            .ok_or(Problem::Missing.of(field))?
-            .as_object()
-            .ok_or(Problem::WrongType.of(field))
+        self.find(field).ok_or(Problem::Missing.of(field))?.as_object().ok_or(Problem::WrongType.of(field))
     }
 }
 

@@ -53,10 +53,7 @@ impl<'a> Form<'a> {
 
     /// Every value of a name, in order.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| &**value)
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value)
     }
 
     /// Whether the name is there at all.
@@ -74,14 +71,10 @@ fn escapes_are_whole(text: &str) -> bool {
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Unreadable> {
     if !text.contains('+') {
-        return percent_decode_str(text)
-            .decode_utf8()
-            .map_err(|_| Unreadable::NotUtf8);
+        return percent_decode_str(text).decode_utf8().map_err(|_| Unreadable::NotUtf8);
     }
     let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced)
-        .decode_utf8()
-        .map_err(|_| Unreadable::NotUtf8)?;
+    let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| Unreadable::NotUtf8)?;
     Ok(Cow::Owned(decoded.into_owned()))
 }
 

@@ -75,28 +75,17 @@ pub struct Vendors(Vec<Route>);
 impl Vendors {
     /// One row a route. A vendor without an app has none, so its route is a 404.
     pub fn configure(config: &VendorsConfig) -> Self {
-        let rows: [(&'static str, bool, Option<Arc<dyn Vendor>>); 5] = [
+        type Row = (&'static str, bool, Option<Arc<dyn Vendor>>);
+        let rows: [Row; 5] = [
             ("easemob", false, easemob::Easemob::configure(&config.easemob)),
             ("tencent", false, tencent::Tencent::configure(&config.tencent)),
             ("openim", true, openim::OpenIm::configure(&config.openim)),
-            (
-                "rongcloud",
-                false,
-                rongcloud::RongCloud::configure(&config.rongcloud),
-            ),
-            (
-                "rongcloud/relay",
-                false,
-                rongcloud::Relay::configure(&config.rongcloud),
-            ),
+            ("rongcloud", false, rongcloud::RongCloud::configure(&config.rongcloud)),
+            ("rongcloud/relay", false, rongcloud::Relay::configure(&config.rongcloud)),
         ];
-        let routes = rows.into_iter().filter_map(|(path, open_ended, vendor)| {
-            vendor.map(|vendor| Route {
-                path,
-                open_ended,
-                vendor,
-            })
-        });
+        let routes = rows
+            .into_iter()
+            .filter_map(|(path, open_ended, vendor)| vendor.map(|vendor| Route { path, open_ended, vendor }));
         Self(routes.collect())
     }
 

@@ -266,21 +266,11 @@ pub struct Answer {
 impl Answer {
     /// A JSON answer.
     pub fn json(status: u16, body: impl Into<std::borrow::Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            body: body.into(),
-            not_before: None,
-        }
+        Self { status, content_type: "application/json", body: body.into(), not_before: None }
     }
 
     /// A plain text answer.
     pub fn text(status: u16, body: &'static str) -> Self {
-        Self {
-            status,
-            content_type: "text/plain",
-            body: body.into(),
-            not_before: None,
-        }
+        Self { status, content_type: "text/plain", body: body.into(), not_before: None }
     }
 }

@@ -40,9 +40,7 @@ impl Incoming {
 
     /// Every value of a query parameter, percent-decoded.
     pub fn parameters(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
-        form::pairs(self.query())
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value)
+        form::pairs(self.query()).filter(move |(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The one value of a query parameter, percent-decoded.
@@ -81,12 +79,7 @@ impl Incoming {
     /// The body as text, if it came as it should: UTF-8 and not compressed.
     pub(super) fn text(&self) -> Result<&str, Unreadable> {
         let plain = |encoding: &http::HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if !self
-            .headers
-            .get_all(http::header::CONTENT_ENCODING)
-            .iter()
-            .all(plain)
-        {
+        if !self.headers.get_all(http::header::CONTENT_ENCODING).iter().all(plain) {
             return Err(Unreadable::ContentEncoding);
         }
         std::str::from_utf8(&self.body).map_err(|_| Unreadable::NotUtf8)

@@ -79,24 +79,15 @@ mod tests {
         assert!(sha256(&token, sign, "1759999998") && sha256(&token, &sign.to_uppercase(), "1759999998"));
         assert!(!sha256(&token, sign, "1759999999"));
         let app = secret("Zr8KdPq3uXtN1");
-        assert!(sha1(
-            &app,
-            "d368f225de7b0f56aab815b9dc61f38a70c4bd1d",
-            ["731904", "1767000000000"]
-        ));
+        assert!(sha1(&app, "d368f225de7b0f56aab815b9dc61f38a70c4bd1d", ["731904", "1767000000000"]));
     }
 
     #[test]
     fn odd_signatures_are_wrong_and_nothing_else() {
         let secret = [Secret::from("s".to_owned())];
-        for odd in [
-            "",
-            "0",
-            "zz",
-            "98f3775d76f80d73b65c844b90fa378",
-            "é",
-            "98f3775d76f80d73b65c844b90fa37800",
-        ] {
+        for odd in
+            ["", "0", "zz", "98f3775d76f80d73b65c844b90fa378", "é", "98f3775d76f80d73b65c844b90fa37800"]
+        {
             assert!(!md5(&secret, odd, "a", "b"), "{odd}");
         }
     }

@@ -56,11 +56,7 @@ async fn pages_neither_skip_nor_repeat_while_receipts_arrive() {
         loop {
             let (receipts, next) =
                 page(&house, &format!("limit=10&vendor=openim&order={order}{cursor}")).await;
-            seqs.extend(
-                receipts
-                    .iter()
-                    .map(|receipt| receipt["message_seq"].as_i64().unwrap()),
-            );
+            seqs.extend(receipts.iter().map(|receipt| receipt["message_seq"].as_i64().unwrap()));
             // Of another vendor, so that the end of the pages does not run away.
             post(&house, &tencent(arriving)).await;
             arriving += 1;
@@ -69,11 +65,7 @@ async fn pages_neither_skip_nor_repeat_while_receipts_arrive() {
                 None => break,
             }
         }
-        let expected: Vec<i64> = if order == "asc" {
-            (0..25).collect()
-        } else {
-            (0..25).rev().collect()
-        };
+        let expected: Vec<i64> = if order == "asc" { (0..25).collect() } else { (0..25).rev().collect() };
         assert_eq!(seqs, expected, "{order}");
     }
     house.end().await;
@@ -103,10 +95,7 @@ async fn mistakes_are_named_in_a_problem_document() {
         );
         let problem: Value = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(problem["status"], status, "{target}");
-        assert!(
-            problem["detail"].as_str().unwrap().contains(names),
-            "{target}: {problem}"
-        );
+        assert!(problem["detail"].as_str().unwrap().contains(names), "{target}: {problem}");
     }
     house.end().await;
 }
@@ -120,24 +109,15 @@ async fn with_a_token_only_health_is_open() {
     }
     for target in ["/metrics", "/api/v1/receipts", "/"] {
         let reply = house.get(target).await;
-        assert_eq!(
-            (reply.status, &reply.headers["www-authenticate"]),
-            (401, &"Bearer".parse().unwrap())
-        );
+        assert_eq!((reply.status, &reply.headers["www-authenticate"]), (401, &"Bearer".parse().unwrap()));
         for (token, allowed) in [
             ("Bearer test-only-admin-token", true),
             ("bearer test-only-admin-token", true),
             ("Bearer x", false),
             ("Basic dGVzdA==", false),
         ] {
-            let reply = exchange(
-                house.admin,
-                Method::GET,
-                target,
-                &[("authorization", token)],
-                Vec::new(),
-            )
-            .await;
+            let reply =
+                exchange(house.admin, Method::GET, target, &[("authorization", token)], Vec::new()).await;
             assert_eq!(reply.status != 401, allowed, "{target} {token}");
         }
     }

@@ -17,16 +17,9 @@ fn the_schema_is_the_types_own() {
     let output = run(&["schema"]);
     assert_eq!(output.status.code(), Some(0));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        printed,
-        serde_json::to_value(readhook::receipt::schema()).unwrap()
-    );
-    let required: Vec<&str> = printed["required"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|name| name.as_str().unwrap())
-        .collect();
+    assert_eq!(printed, serde_json::to_value(readhook::receipt::schema()).unwrap());
+    let required: Vec<&str> =
+        printed["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     for name in [
         "id",
         "vendor",
@@ -61,11 +54,7 @@ fn a_wrong_configuration_is_78_and_says_where() {
     for command in ["serve", "check"] {
         let output = run(&[command, "--config", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(78));
-        assert!(
-            text(&output.stderr).contains("server.listem"),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).contains("server.listem"), "{}", text(&output.stderr));
     }
     let output = run(&["check", "--config", "/no/such/file.toml"]);
     assert_eq!(output.status.code(), Some(78));
@@ -87,11 +76,7 @@ fn check_tells_what_is_fit_and_what_is_not() {
     // A second service on the same journal is refused before it does anything.
     let second = run(&["serve", "--config", config.to_str().unwrap()]);
     assert_eq!(second.status.code(), Some(69));
-    assert!(
-        text(&second.stderr).contains("held by another process"),
-        "{}",
-        text(&second.stderr)
-    );
+    assert!(text(&second.stderr).contains("held by another process"), "{}", text(&second.stderr));
     process.signal("INT");
     assert_eq!(process.wait().code(), Some(0));
     assert!(text(&check().stdout).contains("whole"));
@@ -99,17 +84,8 @@ fn check_tells_what_is_fit_and_what_is_not() {
     std::fs::write(dir.path().join("readhook.db"), "no database at all, by no means").unwrap();
     let output = check();
     assert_eq!(output.status.code(), Some(74));
-    assert!(
-        text(&output.stdout).contains("damaged"),
-        "{}",
-        text(&output.stdout)
-    );
-    assert_eq!(
-        run(&["serve", "--config", config.to_str().unwrap()])
-            .status
-            .code(),
-        Some(74)
-    );
+    assert!(text(&output.stdout).contains("damaged"), "{}", text(&output.stdout));
+    assert_eq!(run(&["serve", "--config", config.to_str().unwrap()]).status.code(), Some(74));
 }
 
 #[test]
@@ -117,16 +93,10 @@ fn healthcheck_is_0_when_ready_and_1_when_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::start(&write_config(dir.path()));
     let address = process.public.to_string();
-    assert_eq!(
-        run(&["healthcheck", "--address", &address]).status.code(),
-        Some(0)
-    );
+    assert_eq!(run(&["healthcheck", "--address", &address]).status.code(), Some(0));
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
-    assert_eq!(
-        run(&["healthcheck", "--address", &address]).status.code(),
-        Some(1)
-    );
+    assert_eq!(run(&["healthcheck", "--address", &address]).status.code(), Some(1));
 }
 
 #[test]

@@ -10,10 +10,8 @@ fn with(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("readhook.toml");
     std::fs::write(&file, text).unwrap();
-    let environment: Environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let environment: Environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     load(Some(&file), &environment).map_err(|error| error.to_string())
 }
 
@@ -64,10 +62,7 @@ fn the_environment_wins_over_the_file_for_every_kind_of_value() {
             ("READHOOK__VENDORS__EASEMOB__APPS__DEMO__SECRETS", "one,two"),
             ("READHOOK__VENDORS__TENCENT__APPS__T1__SDK_APP_ID", "1400000000"),
             ("READHOOK__VENDORS__OPENIM__APPS__O_2__BASIC_AUTH", "[\"u:a,b\"]"),
-            (
-                "READHOOK__VENDORS__OPENIM__APPS__OPEN__ALLOW_UNAUTHENTICATED",
-                "true",
-            ),
+            ("READHOOK__VENDORS__OPENIM__APPS__OPEN__ALLOW_UNAUTHENTICATED", "true"),
             ("READHOOK__SINKS__EVENTS__PATH", "b"),
             ("READHOOK__SINKS__EVENTS__BATCH", "7"),
             ("READHOOK__SINKS__SCREEN__TYPE", "stdout"),
@@ -76,18 +71,12 @@ fn the_environment_wins_over_the_file_for_every_kind_of_value() {
     )
     .unwrap();
     assert_eq!(config.server.listen, "[::1]:2".parse().unwrap());
-    assert_eq!(
-        (config.server.body_limit_bytes, config.journal.retention_days),
-        (5000, 0)
-    );
+    assert_eq!((config.server.body_limit_bytes, config.journal.retention_days), (5000, 0));
     assert!(config.server.trusted_proxies[1].contains("192.0.2.1".parse().unwrap()));
     let exposed = |secrets: &[readhook::config::Secret]| {
         secrets.iter().map(|s| s.expose().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        exposed(&config.vendors.easemob.apps["demo"].secrets),
-        ["one", "two"]
-    );
+    assert_eq!(exposed(&config.vendors.easemob.apps["demo"].secrets), ["one", "two"]);
     assert_eq!(config.vendors.tencent.apps["t1"].sdk_app_id, "1400000000");
     assert_eq!(exposed(&config.vendors.openim.apps["o_2"].basic_auth), ["u:a,b"]);
     assert!(config.vendors.openim.apps["open"].allow_unauthenticated);
@@ -102,18 +91,13 @@ fn variables_and_secret_files_are_put_in_their_places() {
     let file = dir.path().join("secret");
     std::fs::write(&file, "from a file \n").unwrap();
     let text = format!(
-        "[vendors.easemob.apps.demo]\nappkey = \"${{ORG}}#app\"\nsecrets = [\"x${{A}}y${{B}}\", \"$${{A}}\"]\nsecrets_files = [{:?}]\n[admin]\ntoken_file = {:?}\n",
-        file, file
+        "[vendors.easemob.apps.demo]\nappkey = \"${{ORG}}#app\"\nsecrets = [\"x${{A}}y${{B}}\", \"$${{A}}\"]\nsecrets_files = [{file:?}]\n[admin]\ntoken_file = {file:?}\n"
     );
     let config = with(&text, &[("ORG", "org"), ("A", "1"), ("B", "2")]).unwrap();
     let app = &config.vendors.easemob.apps["demo"];
     assert_eq!(app.appkey, "org#app");
     let secrets: Vec<&str> = app.secrets.iter().map(|secret| secret.expose()).collect();
-    assert_eq!(
-        secrets,
-        ["x1y2", "${A}", "from a file "],
-        "one newline at the end is not part of it"
-    );
+    assert_eq!(secrets, ["x1y2", "${A}", "from a file "], "one newline at the end is not part of it");
     assert_eq!(config.admin.token.unwrap().expose(), "from a file ");
 }
 
@@ -122,49 +106,25 @@ fn what_is_wrong_is_named_in_full() {
     let easemob = "[vendors.easemob.apps.demo]\nappkey = \"a#b\"\nsecrets = [\"hunter2\"]\n";
     let cases: [(&str, &[&str]); 31] = [
         ("[server]\nlisten = ", &["not TOML", "line 2", "column"]),
-        (
-            "[vendors.easemob.apps.demo]\nsecrets = [\"hunter2",
-            &["not TOML", "line 2"],
-        ),
+        ("[vendors.easemob.apps.demo]\nsecrets = [\"hunter2", &["not TOML", "line 2"]),
         ("[serve]\nlisten = \"x\"", &["unknown setting", "serve"]),
-        (
-            "[server]\nlistem = \"x\"\nport = 1",
-            &["unknown settings", "server.listem", "server.port"],
-        ),
+        ("[server]\nlistem = \"x\"\nport = 1", &["unknown settings", "server.listem", "server.port"]),
         ("[vendors.icq.apps.x]\na = 1", &["vendors.icq"]),
         (
             "[vendors.easemob.apps.demo]\nappkey = \"a#b\"\nsecret = \"hunter2\"",
             &["vendors.easemob.apps.demo.secret"],
         ),
-        (
-            "[sinks.events]\ntype = \"file\"\npath = \"x\"\nfoo = 1",
-            &["sinks.events.foo"],
-        ),
+        ("[sinks.events]\ntype = \"file\"\npath = \"x\"\nfoo = 1", &["sinks.events.foo"]),
         ("[server]\nlisten = \"nowhere\"", &["server.listen"]),
-        (
-            "[server]\nbody_limit_bytes = \"many\"",
-            &["server.body_limit_bytes"],
-        ),
+        ("[server]\nbody_limit_bytes = \"many\"", &["server.body_limit_bytes"]),
         ("[server]\nbody_limit_bytes = -1", &["server.body_limit_bytes"]),
         ("[server]\nbody_limit_bytes = 0", &["server.body_limit_bytes"]),
-        (
-            "[server]\ntrusted_proxies = [\"10.0.0.0/99\"]",
-            &["server.trusted_proxies", "CIDR"],
-        ),
-        (
-            "[server]\nkeep_alive_seconds = 5",
-            &["server.keep_alive_seconds", "75"],
-        ),
+        ("[server]\ntrusted_proxies = [\"10.0.0.0/99\"]", &["server.trusted_proxies", "CIDR"]),
+        ("[server]\nkeep_alive_seconds = 5", &["server.keep_alive_seconds", "75"]),
         ("[admin]\nlisten = \"0.0.0.0:9090\"", &["admin.token", "required"]),
-        (
-            "[admin]\ntoken = \"${NOPE}\"",
-            &["admin.token", "`NOPE` is not set"],
-        ),
+        ("[admin]\ntoken = \"${NOPE}\"", &["admin.token", "`NOPE` is not set"]),
         ("[admin]\ntoken = \"${NOPE\"", &["admin.token", "closing"]),
-        (
-            "[admin]\ntoken_file = \"/no/such/file\"",
-            &["admin.token_file", "/no/such/file"],
-        ),
+        ("[admin]\ntoken_file = \"/no/such/file\"", &["admin.token_file", "/no/such/file"]),
         (
             "[vendors.easemob.apps.demo]\nappkey = \"a#b\"",
             &["vendors.easemob.apps.demo.secrets", "nothing can verify"],
@@ -173,18 +133,12 @@ fn what_is_wrong_is_named_in_full() {
             "[vendors.easemob.apps.demo]\nappkey = \"a#b\"\nsecrets = [\"\"]",
             &["vendors.easemob.apps.demo.secrets", "empty"],
         ),
-        (
-            "[vendors.easemob.apps.demo]\nsecrets = [\"hunter2\"]",
-            &["vendors.easemob.apps.demo", "appkey"],
-        ),
+        ("[vendors.easemob.apps.demo]\nsecrets = [\"hunter2\"]", &["vendors.easemob.apps.demo", "appkey"]),
         (
             "[vendors.easemob.apps.\"De-mo\"]\nappkey = \"a#b\"\nsecrets = [\"x\"]",
             &["vendors.easemob.apps.De-mo", "a-z"],
         ),
-        (
-            "[vendors.openim.apps.demo]\n",
-            &["vendors.openim.apps.demo.path_tokens", "allow_unauthenticated"],
-        ),
+        ("[vendors.openim.apps.demo]\n", &["vendors.openim.apps.demo.path_tokens", "allow_unauthenticated"]),
         (
             "[vendors.openim.apps.demo]\nallow_unauthenticated = true\npath_tokens = [\"x\"]",
             &["vendors.openim.apps.demo.allow_unauthenticated"],
@@ -193,18 +147,9 @@ fn what_is_wrong_is_named_in_full() {
             "[vendors.openim.apps.demo]\nbasic_auth = [\"hunter2\"]",
             &["vendors.openim.apps.demo.basic_auth", "user:password"],
         ),
-        (
-            "[vendors.rongcloud.apps.demo]\napp_key = \"k\"",
-            &["vendors.rongcloud.apps.demo.secrets"],
-        ),
-        (
-            "[sinks.x]\ntype = \"carrier_pigeon\"",
-            &["sinks.x.type", "carrier_pigeon"],
-        ),
-        (
-            "[sinks.x]\ntype = \"nats\"",
-            &["sinks.x.type", "not in this version"],
-        ),
+        ("[vendors.rongcloud.apps.demo]\napp_key = \"k\"", &["vendors.rongcloud.apps.demo.secrets"]),
+        ("[sinks.x]\ntype = \"carrier_pigeon\"", &["sinks.x.type", "carrier_pigeon"]),
+        ("[sinks.x]\ntype = \"nats\"", &["sinks.x.type", "not in this version"]),
         ("[sinks.x]\ntype = \"file\"", &["sinks.x.path"]),
         ("[sinks.x]\npath = \"y\"", &["sinks.x", "type"]),
         ("[sinks.x]\ntype = \"stdout\"\nbatch = 0", &["sinks.x.batch"]),
@@ -215,10 +160,7 @@ fn what_is_wrong_is_named_in_full() {
         for word in words {
             assert!(error.contains(word), "{text:?} gives {error:?}, without {word:?}");
         }
-        assert!(
-            !error.contains("hunter2"),
-            "{text:?} gives a secret away: {error}"
-        );
+        assert!(!error.contains("hunter2"), "{text:?} gives a secret away: {error}");
     }
     for (second, words) in [
         (
@@ -233,51 +175,30 @@ fn what_is_wrong_is_named_in_full() {
         let error = with(&format!("{easemob}{second}"), &[]).map(|_| ()).unwrap_err();
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
-    let unknown = with("", &[("READHOOK__SERVER__PORT", "1")])
-        .map(|_| ())
-        .unwrap_err();
+    let unknown = with("", &[("READHOOK__SERVER__PORT", "1")]).map(|_| ()).unwrap_err();
     assert!(unknown.contains("server.port"), "{unknown}");
 }
 
 #[test]
 fn two_openim_apps_are_told_apart_or_refused() {
     let two = |one: &str, other: &str| {
-        with(
-            &format!("[vendors.openim.apps.one]\n{one}\n[vendors.openim.apps.two]\n{other}\n"),
-            &[],
-        )
+        with(&format!("[vendors.openim.apps.one]\n{one}\n[vendors.openim.apps.two]\n{other}\n"), &[])
     };
     assert!(two("path_tokens = [\"x\"]", "path_tokens = [\"y\"]").is_ok());
-    assert!(
-        two(
-            "allowed_ips = [\"10.0.0.0/9\"]",
-            "allowed_ips = [\"10.128.0.0/9\"]"
-        )
-        .is_ok()
-    );
+    assert!(two("allowed_ips = [\"10.0.0.0/9\"]", "allowed_ips = [\"10.128.0.0/9\"]").is_ok());
     for (one, other) in [
         ("path_tokens = [\"x\"]", "path_tokens = [\"y\", \"x\"]"),
         ("basic_auth = [\"u:p\"]", "basic_auth = [\"u:p\"]"),
-        (
-            "allowed_ips = [\"10.0.0.0/8\"]",
-            "allowed_ips = [\"10.1.0.0/16\"]",
-        ),
+        ("allowed_ips = [\"10.0.0.0/8\"]", "allowed_ips = [\"10.1.0.0/16\"]"),
         ("allow_unauthenticated = true", "allow_unauthenticated = true"),
     ] {
         let error = two(one, other).map(|_| ()).unwrap_err();
-        assert!(
-            error.contains("vendors.openim.apps.two") && error.contains("`one`"),
-            "{error}"
-        );
+        assert!(error.contains("vendors.openim.apps.two") && error.contains("`one`"), "{error}");
     }
 }
 
 #[test]
 fn a_secret_is_not_in_the_debug_print() {
-    let config = load(
-        Some(Path::new(&repository("config/demo.toml"))),
-        &Environment::new(),
-    )
-    .unwrap();
+    let config = load(Some(Path::new(&repository("config/demo.toml"))), &Environment::new()).unwrap();
     assert!(!format!("{config:?}").contains("test-only"));
 }

@@ -13,11 +13,7 @@ use crate::house::repository;
 use crate::vendor::{EASEMOB_SECRET, RELAY_SECRET, RONGCLOUD_SECRET, rongcloud_query};
 
 fn vendors() -> Vendors {
-    Vendors::configure(
-        &load(Some(&repository("config/demo.toml")), &Environment::new())
-            .unwrap()
-            .vendors,
-    )
+    Vendors::configure(&load(Some(&repository("config/demo.toml")), &Environment::new()).unwrap().vendors)
 }
 
 fn incoming(target: &str, body: impl Into<Bytes>) -> Incoming {
@@ -66,23 +62,14 @@ fn read(request: &Incoming) -> Result<Vec<Read>, Outcome> {
                 Mark::Conversation => (None, None, None),
             };
             let conversation = reading.conversation.id.map(|id| id.into_owned());
-            Read {
-                reader: reading.reader.into_owned(),
-                conversation,
-                message,
-                seq,
-                time,
-            }
+            Read { reader: reading.reader.into_owned(), conversation, message, seq, time }
         });
         Ok(read.collect())
     };
     let result = outcome();
     if let Err(outcome) = &result {
         let answer = vendor.answer(outcome);
-        assert!(
-            answer.body.len() < 1000 && [200, 400, 401, 403].contains(&answer.status),
-            "{answer:?}"
-        );
+        assert!(answer.body.len() < 1000 && [200, 400, 401, 403].contains(&answer.status), "{answer:?}");
     }
     result
 }
@@ -184,10 +171,7 @@ fn tricky_json() -> impl Strategy<Value = serde_json::Value> {
 
 /// An id as a vendor could have it: any text that is not empty.
 fn id() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-zA-Z0-9_@#.+=-]{1,40}",
-        any::<String>().prop_filter("not empty", |text| !text.is_empty())
-    ]
+    prop_oneof!["[a-zA-Z0-9_@#.+=-]{1,40}", any::<String>().prop_filter("not empty", |text| !text.is_empty())]
 }
 
 /// A time that has a date.
@@ -197,11 +181,7 @@ fn millis() -> impl Strategy<Value = i64> {
 
 /// A number as the vendors write it: bare or in quotes.
 fn number(value: i64, quoted: bool) -> serde_json::Value {
-    if quoted && value >= 0 {
-        value.to_string().into()
-    } else {
-        value.into()
-    }
+    if quoted && value >= 0 { value.to_string().into() } else { value.into() }
 }
 
 proptest! {

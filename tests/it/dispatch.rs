@@ -36,24 +36,16 @@ struct Scripted {
 
 impl Scripted {
     fn new(script: impl IntoIterator<Item = Act>) -> Arc<Self> {
-        Arc::new(Self {
-            script: Mutex::new(script.into_iter().collect()),
-            got: watch::channel(Vec::new()).0,
-        })
+        Arc::new(Self { script: Mutex::new(script.into_iter().collect()), got: watch::channel(Vec::new()).0 })
     }
 
     fn take(&self, batch: &[Stored]) {
-        self.got
-            .send_modify(|got| got.extend(batch.iter().map(|receipt| receipt.seq)));
+        self.got.send_modify(|got| got.extend(batch.iter().map(|receipt| receipt.seq)));
     }
 
     async fn until_got(&self, count: usize) -> Vec<i64> {
         let mut got = self.got.subscribe();
-        timeout(PATIENCE, got.wait_for(|got| got.len() >= count))
-            .await
-            .unwrap()
-            .unwrap()
-            .clone()
+        timeout(PATIENCE, got.wait_for(|got| got.len() >= count)).await.unwrap().unwrap().clone()
     }
 }
 
@@ -66,10 +58,7 @@ impl Sink for Scripted {
             Act::Fail => return Err(DeliverError::Retry("told to fail".into())),
             Act::Refuse(at) => {
                 self.take(&batch[..at]);
-                return Err(DeliverError::Reject {
-                    at,
-                    why: "told to refuse".into(),
-                });
+                return Err(DeliverError::Reject { at, why: "told to refuse".into() });
             }
             Act::Hang => std::future::pending().await,
         }
@@ -93,10 +82,7 @@ impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new().unwrap();
-        let config = JournalConfig {
-            path: dir.path().join("readhook.db"),
-            retention_days: 0,
-        };
+        let config = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0 };
         let journal = Journal::open(&config, &metrics).unwrap();
         Self {
             journal,
@@ -123,11 +109,7 @@ impl Scene {
     fn dispatch(&self, name: &str, sink: &Arc<Scripted>, from: StartAt) -> JoinHandle<()> {
         let dispatcher = Dispatcher {
             name: name.to_owned(),
-            config: SinkConfig {
-                batch: 3.try_into().unwrap(),
-                from,
-                kind: SinkKind::Stdout,
-            },
+            config: SinkConfig { batch: 3.try_into().unwrap(), from, kind: SinkKind::Stdout },
             sink: sink.clone(),
             journal: self.journal.clone(),
             metrics: self.metrics.clone(),
@@ -150,11 +132,7 @@ async fn order_holds_through_failures() {
     assert_eq!(sink.until_got(10).await, (1..=10).collect::<Vec<i64>>());
     scene.stop.cancel();
     ended(task).await;
-    assert_eq!(
-        scene.journal.cursor("s", 0).await.unwrap(),
-        10,
-        "the cursor is saved at the end"
-    );
+    assert_eq!(scene.journal.cursor("s", 0).await.unwrap(), 10, "the cursor is saved at the end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,26 +152,16 @@ async fn a_sink_that_hangs_holds_up_neither_others_nor_the_end() {
     let scene = Scene::new();
     scene.commit(4).await;
     let (stuck, well) = (Scripted::new([Act::Take, Act::Hang]), Scripted::new([]));
-    let (stuck_task, well_task) = (
-        scene.dispatch("stuck", &stuck, StartAt::Start),
-        scene.dispatch("well", &well, StartAt::Start),
-    );
+    let (stuck_task, well_task) =
+        (scene.dispatch("stuck", &stuck, StartAt::Start), scene.dispatch("well", &well, StartAt::Start));
     assert_eq!(well.until_got(4).await.len(), 4);
     assert_eq!(stuck.until_got(3).await, [1, 2, 3]);
     scene.stop.cancel();
     ended(well_task).await;
-    assert!(
-        timeout(Duration::from_millis(50), scene.give_up.cancelled())
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(50), scene.give_up.cancelled()).await.is_err());
     scene.give_up.cancel();
     ended(stuck_task).await;
-    assert_eq!(
-        scene.journal.cursor("stuck", 0).await.unwrap(),
-        3,
-        "what it took, it will not see again"
-    );
+    assert_eq!(scene.journal.cursor("stuck", 0).await.unwrap(), 3, "what it took, it will not see again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,11 +173,9 @@ async fn a_new_sink_begins_where_it_is_told_and_goes_on_where_it_was() {
     // Its cursor is there before anything new is, so that the new is after it.
     let mut head = scene.journal.head();
     assert_eq!(*head.borrow_and_update(), 4);
-    timeout(PATIENCE, async {
-        while scene.journal.cursor("late", -1).await.unwrap() == -1 {}
-    })
-    .await
-    .unwrap();
+    timeout(PATIENCE, async { while scene.journal.cursor("late", -1).await.unwrap() == -1 {} })
+        .await
+        .unwrap();
     scene.commit(2).await;
     late.until_got(2).await;
     scene.stop.cancel();

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::house::{House, PATIENCE, config, demo, exchange};
-use crate::vendor::{easemob, easemob_signed_with, openim, tencent};
+use crate::vendor::{easemob, easemob_signed_with, openim, rongcloud, tencent};
 
 const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
@@ -19,9 +19,7 @@ async fn raw(house: &House, bytes: &[u8]) -> String {
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
     // A reset after the answer is an end like any other.
-    let _reset = timeout(PATIENCE, stream.read_to_end(&mut answer))
-        .await
-        .expect("the service should close");
+    let _reset = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the service should close");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -54,17 +52,12 @@ async fn what_is_not_a_callback_is_not_here() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendor_without_an_app_is_not_here() {
     let house = House::start("[server]\n").await;
-    for target in [
-        "/webhooks/easemob",
-        "/webhooks/tencent",
-        "/webhooks/rongcloud",
-        "/webhooks/rongcloud/relay",
-    ] {
+    for target in
+        ["/webhooks/easemob", "/webhooks/tencent", "/webhooks/rongcloud", "/webhooks/rongcloud/relay"]
+    {
         assert_eq!(house.post(target, &[], b"{}").await.status, 404, "{target}");
     }
-    let reply = house
-        .post("/webhooks/openim/callbackBeforeSendSingleMsgCommand", &[], b"{}")
-        .await;
+    let reply = house.post("/webhooks/openim/callbackBeforeSendSingleMsgCommand", &[], b"{}").await;
     assert_eq!((reply.status, &*reply.body), (404, ALLOW));
     house.end().await;
 }
@@ -72,19 +65,12 @@ async fn a_vendor_without_an_app_is_not_here() {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_methods_are_told_to_post() {
     let house = House::start(&demo()).await;
-    for target in [
-        "/webhooks/easemob",
-        "/webhooks/tencent",
-        "/webhooks/openim//x",
-        "/webhooks/rongcloud/relay",
-    ] {
+    for target in
+        ["/webhooks/easemob", "/webhooks/tencent", "/webhooks/openim//x", "/webhooks/rongcloud/relay"]
+    {
         for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let reply = exchange(house.public, method, target, &[], Vec::new()).await;
-            assert_eq!(
-                (reply.status, &reply.headers["allow"]),
-                (405, &"POST".parse().unwrap()),
-                "{target}"
-            );
+            assert_eq!((reply.status, &reply.headers["allow"]), (405, &"POST".parse().unwrap()), "{target}");
         }
     }
     house.end().await;
@@ -96,10 +82,7 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
     // Announced: nothing of the body is ever sent, and the answer comes all the same.
     let head = "POST /webhooks/openim HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n";
     let answer = raw(&house, head.as_bytes()).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 413") && answer.ends_with(ALLOW),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with(ALLOW), "{answer}");
     // Chunked: the service stops at the limit; the end never comes.
     let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
     let head =
@@ -112,10 +95,7 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
     // As large as allowed is allowed.
     let exact = openim(7).body;
     let exact = format!("{exact}{}", " ".repeat(1000 - exact.len()));
-    assert_eq!(
-        house.post(&openim(7).target, &[], exact.as_bytes()).await.status,
-        200
-    );
+    assert_eq!(house.post(&openim(7).target, &[], exact.as_bytes()).await.status, 200);
     assert_eq!(house.receipts().await.len(), 1);
     house.end().await;
 }
@@ -123,11 +103,7 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_and_slow_bodies_come_to_an_end() {
     let house = House::start(&with_small_limits()).await;
-    assert_eq!(
-        raw(&house, b"POST /webhooks/easemob HTTP/1.1\r\nhost:").await,
-        "",
-        "half a head is cut off"
-    );
+    assert_eq!(raw(&house, b"POST /webhooks/easemob HTTP/1.1\r\nhost:").await, "", "half a head is cut off");
     let head = "POST /webhooks/tencent HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf";
     let answer = raw(&house, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -144,10 +120,7 @@ async fn an_idle_connection_stays_open_longer_than_a_head_may_take() {
         let request = format!("POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = [0; 512];
-        let read = timeout(PATIENCE, stream.read(&mut answer))
-            .await
-            .unwrap()
-            .unwrap();
+        let read = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
         assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
         // Three times what a head may take: were idleness counted as slowness, the second request would fail.
         let closed = timeout(Duration::from_millis(600), stream.read(&mut answer)).await;
@@ -160,38 +133,15 @@ async fn an_idle_connection_stays_open_longer_than_a_head_may_take() {
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_http_ends_in_a_400_and_harms_nobody() {
     let house = House::start(&demo()).await;
-    let long = format!(
-        "POST /webhooks/easemob HTTP/1.1\r\nx: {}\r\n\r\n",
-        "y".repeat(70_000)
-    );
-    for bytes in [
-        &b"\0\0\0\0\r\n\r\n"[..],
-        b"POST\r\n\r\n",
-        b"POST /x HTTP/9.9\r\n\r\n",
-        long.as_bytes(),
-    ] {
+    let long = format!("POST /webhooks/easemob HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(70_000));
+    for bytes in [&b"\0\0\0\0\r\n\r\n"[..], b"POST\r\n\r\n", b"POST /x HTTP/9.9\r\n\r\n", long.as_bytes()] {
         let answer = raw(&house, bytes).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
-    let zipped = house
-        .post(
-            "/webhooks/easemob",
-            &[("content-encoding", "gzip")],
-            b"\x1f\x8b\x08",
-        )
-        .await;
-    assert_eq!(
-        (zipped.status, &*zipped.body),
-        (400, r#"{"error":"content_encoding"}"#)
-    );
+    let zipped = house.post("/webhooks/easemob", &[("content-encoding", "gzip")], b"\x1f\x8b\x08").await;
+    assert_eq!((zipped.status, &*zipped.body), (400, r#"{"error":"content_encoding"}"#));
     let callback = easemob(1);
-    assert_eq!(
-        house
-            .post(&callback.target, &[], callback.body.as_bytes())
-            .await
-            .status,
-        200
-    );
+    assert_eq!(house.post(&callback.target, &[], callback.body.as_bytes()).await.status, 200);
     house.end().await;
 }
 
@@ -205,17 +155,10 @@ async fn http_1_0_absolute_form_and_expect_continue_are_understood() {
             "POST http://readhook.example/webhooks/easemob HTTP/1.1",
             "host: readhook.example\r\nconnection: close\r\n",
         ),
-        (
-            3,
-            "POST /webhooks/easemob HTTP/1.1",
-            "host: x\r\nexpect: 100-continue\r\nconnection: close\r\n",
-        ),
+        (3, "POST /webhooks/easemob HTTP/1.1", "host: x\r\nexpect: 100-continue\r\nconnection: close\r\n"),
     ] {
         let body = easemob(number).body;
-        let request = format!(
-            "{first_line}\r\n{more}content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let request = format!("{first_line}\r\n{more}content-length: {}\r\n\r\n{body}", body.len());
         let answer = raw(&house, request.as_bytes()).await;
         assert!(answer.contains("200 OK"), "{answer}");
     }
@@ -228,26 +171,15 @@ async fn a_secret_is_rotated_without_a_restart() {
     let house = House::start(&demo()).await;
     let post = async |number, secret| {
         let callback = easemob_signed_with(number, secret);
-        house
-            .post(&callback.target, &[], callback.body.as_bytes())
-            .await
-            .status
+        house.post(&callback.target, &[], callback.body.as_bytes()).await.status
     };
     assert_eq!(post(1, "test-only-new").await, 401);
-    let both = demo().replace(
-        r#"["test-only-easemob-secret"]"#,
-        r#"["test-only-easemob-secret", "test-only-new"]"#,
-    );
+    let both =
+        demo().replace(r#"["test-only-easemob-secret"]"#, r#"["test-only-easemob-secret", "test-only-new"]"#);
     house.reload.send(config(house.dir.path(), &both)).await.unwrap();
     // The reload is taken over between two requests; the first that meets it is let in.
-    timeout(PATIENCE, async { while post(1, "test-only-new").await != 200 {} })
-        .await
-        .unwrap();
-    assert_eq!(
-        post(2, "test-only-easemob-secret").await,
-        200,
-        "the old secret still verifies"
-    );
+    timeout(PATIENCE, async { while post(1, "test-only-new").await != 200 {} }).await.unwrap();
+    assert_eq!(post(2, "test-only-easemob-secret").await, 200, "the old secret still verifies");
     house.end().await;
 }
 
@@ -257,28 +189,15 @@ async fn easemob_is_never_told_of_more_failures_than_it_bears() {
     let mut statuses = Vec::new();
     for number in 0..70 {
         let callback = easemob_signed_with(number, "wrong");
-        statuses.push(
-            house
-                .post(&callback.target, &[], callback.body.as_bytes())
-                .await
-                .status,
-        );
+        statuses.push(house.post(&callback.target, &[], callback.body.as_bytes()).await.status);
     }
     assert_eq!(statuses, [[401; 60].as_slice(), &[200; 10]].concat());
     assert!((house.metric("readhook_ban_guard_active").await - 1.0).abs() < f64::EPSILON);
     // The other vendors have no ban, and hear the truth.
-    assert_eq!(
-        house
-            .post("/webhooks/tencent?SdkAppid=1", &[], b"{}")
-            .await
-            .status,
-        403
-    );
+    assert_eq!(house.post("/webhooks/tencent?SdkAppid=1", &[], b"{}").await.status, 403);
     // All of them are in quarantine, written soon after the answer.
     let kept = async || house.metric("readhook_quarantine_entries").await;
-    timeout(PATIENCE, async { while kept().await < 71.0 {} })
-        .await
-        .unwrap();
+    timeout(PATIENCE, async { while kept().await < 71.0 {} }).await.unwrap();
     assert!(house.receipts().await.is_empty());
     house.end().await;
 }
@@ -287,22 +206,12 @@ async fn easemob_is_never_told_of_more_failures_than_it_bears() {
 async fn the_same_event_id_with_other_facts_is_a_conflict() {
     let house = House::start(&demo()).await;
     let callback = easemob(1);
-    assert_eq!(
-        house
-            .post(&callback.target, &[], callback.body.as_bytes())
-            .await
-            .status,
-        200
-    );
+    assert_eq!(house.post(&callback.target, &[], callback.body.as_bytes()).await.status, 200);
     let stored = house.receipts().await;
     for forged in [
-        callback
-            .body
-            .replace(r#""from":"reader""#, r#""from":"somebody""#),
+        callback.body.replace(r#""from":"reader""#, r#""from":"somebody""#),
         callback.body.replace(r#""to":"281474976710777""#, r#""to":"1""#),
-        callback
-            .body
-            .replace(r#""ack_message_id":"91""#, r#""ack_message_id":"92""#),
+        callback.body.replace(r#""ack_message_id":"91""#, r#""ack_message_id":"92""#),
     ] {
         let reply = house.post(&callback.target, &[], forged.as_bytes()).await;
         assert_eq!((reply.status, &*reply.body), (200, r#"{"valid":true}"#));
@@ -310,9 +219,7 @@ async fn the_same_event_id_with_other_facts_is_a_conflict() {
     assert_eq!(house.receipts().await, stored, "the first stays");
     assert!((house.metric("readhook_conflicts_total").await - 3.0).abs() < f64::EPSILON);
     let kept = async || house.metric("readhook_quarantine_entries").await;
-    timeout(PATIENCE, async { while kept().await < 3.0 {} })
-        .await
-        .unwrap();
+    timeout(PATIENCE, async { while kept().await < 3.0 {} }).await.unwrap();
     house.end().await;
 }
 
@@ -330,29 +237,49 @@ async fn a_request_under_way_at_the_end_gets_its_answer() {
     stream.write_all(head.as_bytes()).await.unwrap();
     // The interim answer says that the request has reached its handler.
     let mut interim = [0; 25];
-    timeout(PATIENCE, stream.read_exact(&mut interim))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, stream.read_exact(&mut interim)).await.unwrap().unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(half.as_bytes()).await.unwrap();
     house.stop();
-    timeout(PATIENCE, async {
-        while house.get("/readyz").await.status != 503 {}
-    })
-    .await
-    .unwrap();
+    timeout(PATIENCE, async { while house.get("/readyz").await.status != 503 {} }).await.unwrap();
     stream.write_all(rest.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut answer))
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     let dir = house.ended().await;
     assert_eq!(crate::house::delivered(dir.path()).len(), 1);
+}
+
+/// A disk that does not come back, as the writer sees it: someone else holds the file's write lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_durable_in_time_is_unavailable_in_each_vendors_words() {
+    let house = House::start(&demo()).await;
+    let stuck = rusqlite::Connection::open(house.dir.path().join("readhook.db")).unwrap();
+    stuck.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = std::time::Instant::now();
+    let post = async |callback: crate::vendor::Callback| {
+        let reply = house.post(&callback.target, &[], callback.body.as_bytes()).await;
+        (reply.status, reply.body, begun.elapsed())
+    };
+    let (easemob_hears, tencent_hears, openim_hears, rongcloud_hears) =
+        tokio::join!(post(easemob(1)), post(tencent(2)), post(openim(3)), post(rongcloud(4)));
+    assert_eq!((easemob_hears.0, &*easemob_hears.1), (503, r#"{"error":"unavailable"}"#));
+    assert_eq!(tencent_hears.0, 503);
+    assert!(tencent_hears.2 >= Duration::from_secs(2), "only a time-out makes Tencent try again");
+    assert_eq!((openim_hears.0, &*openim_hears.1), (503, ALLOW));
+    assert_eq!((rongcloud_hears.0, &*rongcloud_hears.1), (503, "unavailable"));
+    stuck.execute_batch("ROLLBACK").unwrap();
+    drop(stuck);
+    // The vendors come again; whether or not the late commits got through, each is there once.
+    for callback in [easemob(1), tencent(2), openim(3), rongcloud(4)] {
+        let target = callback.target.clone();
+        timeout(PATIENCE, async {
+            while house.post(&target, &[], callback.body.as_bytes()).await.status != 200 {}
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(house.receipts().await.len(), 4);
+    timeout(PATIENCE, async { while house.get("/readyz").await.status != 200 {} }).await.unwrap();
+    house.end().await;
 }

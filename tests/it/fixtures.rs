@@ -106,11 +106,7 @@ struct Case {
 
 impl Case {
     fn name(&self) -> String {
-        format!(
-            "{}/{}",
-            self.vendor,
-            self.folder.file_name().unwrap().to_str().unwrap()
-        )
+        format!("{}/{}", self.vendor, self.folder.file_name().unwrap().to_str().unwrap())
     }
 
     fn text(&self, file: &str) -> Option<String> {
@@ -118,17 +114,13 @@ impl Case {
     }
 
     fn ask(&self) -> Ask {
-        let text = self
-            .text("request.toml")
-            .unwrap_or_else(|| panic!("{}: no request.toml", self.name()));
+        let text = self.text("request.toml").unwrap_or_else(|| panic!("{}: no request.toml", self.name()));
         toml::from_str(&text).unwrap_or_else(|error| panic!("{}/request.toml: {error}", self.name()))
     }
 
     /// The one file whose name begins with `body`.
     fn body(&self) -> Vec<u8> {
-        let mut bodies = files(&self.folder)
-            .into_iter()
-            .filter(|name| name.starts_with("body."));
+        let mut bodies = files(&self.folder).into_iter().filter(|name| name.starts_with("body."));
         let (Some(body), None) = (bodies.next(), bodies.next()) else {
             panic!("{}: wants exactly one body file", self.name())
         };
@@ -138,9 +130,7 @@ impl Case {
 
 fn files(folder: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 fn cases() -> Vec<Case> {
@@ -148,10 +138,7 @@ fn cases() -> Vec<Case> {
     for vendor in VENDORS {
         let folder = repository("fixtures").join(vendor);
         for name in files(&folder) {
-            cases.push(Case {
-                vendor,
-                folder: folder.join(name),
-            });
+            cases.push(Case { vendor, folder: folder.join(name) });
         }
     }
     cases
@@ -165,36 +152,15 @@ fn configuration(name: &str) -> String {
 }
 
 async fn send(house: &House, case: &Case) -> Reply {
-    let Ask {
-        path,
-        mut query,
-        headers,
-        sign,
-        ..
-    } = case.ask();
-    if let Some(Sign {
-        token,
-        offset_seconds,
-    }) = sign
-    {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the test is the vendor here, and it has a clock"
-        )]
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs()
-            .cast_signed();
+    let Ask { path, mut query, headers, sign, .. } = case.ask();
+    if let Some(Sign { token, offset_seconds }) = sign {
+        #[expect(clippy::disallowed_methods, reason = "the test is the vendor here, and it has a clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
         let time = now + offset_seconds;
         let sign = hex::encode(Sha256::digest(format!("{token}{time}")));
         write!(query, "&Sign={sign}&RequestTime={time}").unwrap();
     }
-    let target = if query.is_empty() {
-        path
-    } else {
-        format!("{path}?{query}")
-    };
+    let target = if query.is_empty() { path } else { format!("{path}?{query}") };
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     house.post(&target, &headers, &case.body()).await
 }
@@ -212,9 +178,7 @@ async fn outcome(house: &House, counted: &mut BTreeMap<String, f64>) -> (String,
             grown.push(labels);
         }
     }
-    let [labels] = grown.as_slice() else {
-        panic!("one request ends in one outcome, not {grown:?}")
-    };
+    let [labels] = grown.as_slice() else { panic!("one request ends in one outcome, not {grown:?}") };
     let label = |name: &str| {
         let value = labels.split_once(&format!("{name}=\"")).unwrap().1;
         value.split_once('"').unwrap().0.to_owned()
@@ -228,10 +192,7 @@ fn golden(mut receipts: Vec<Value>) -> Vec<Value> {
     for receipt in &mut receipts {
         let fields = receipt.as_object_mut().unwrap();
         let received_at = fields["received_at"].as_str().unwrap();
-        assert!(
-            received_at.len() == 24 && received_at.ends_with('Z'),
-            "{received_at}"
-        );
+        assert!(received_at.len() == 24 && received_at.ends_with('Z'), "{received_at}");
         fields.insert("received_at".to_owned(), "…".into());
     }
     receipts
@@ -245,10 +206,7 @@ async fn check(case: &Case, schema: &jsonschema::Validator) -> Vec<Value> {
     let (outcome_first, reason) = outcome(&house, &mut counted).await;
     let mut receipts = house.receipts().await;
     for receipt in &receipts {
-        assert!(
-            schema.is_valid(receipt),
-            "{name}: {receipt} does not fit the schema"
-        );
+        assert!(schema.is_valid(receipt), "{name}: {receipt} does not fit the schema");
     }
     send(&house, case).await;
     let (again, _) = outcome(&house, &mut counted).await;
@@ -268,20 +226,12 @@ async fn check(case: &Case, schema: &jsonschema::Validator) -> Vec<Value> {
         }
         _ => assert_eq!(second, receipts, "{name}: the second delivery added something"),
     }
-    let got = Expected {
-        status: reply.status,
-        body: reply.body,
-        outcome: outcome_first,
-        reason,
-        again,
-    };
+    let got = Expected { status: reply.status, body: reply.body, outcome: outcome_first, reason, again };
     let receipts = golden(receipts);
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         update(case, &got, &receipts);
     }
-    let expected = case
-        .text("expected.toml")
-        .unwrap_or_else(|| panic!("{name}: no expected.toml"));
+    let expected = case.text("expected.toml").unwrap_or_else(|| panic!("{name}: no expected.toml"));
     let expected: Expected =
         toml::from_str(&expected).unwrap_or_else(|e| panic!("{name}/expected.toml: {e}"));
     assert_eq!(got, expected, "{name}");
@@ -298,11 +248,7 @@ async fn check(case: &Case, schema: &jsonschema::Validator) -> Vec<Value> {
 }
 
 fn update(case: &Case, got: &Expected, receipts: &[Value]) {
-    let reason = if got.reason.is_empty() {
-        String::new()
-    } else {
-        format!("reason = \"{}\"\n", got.reason)
-    };
+    let reason = if got.reason.is_empty() { String::new() } else { format!("reason = \"{}\"\n", got.reason) };
     let expected = format!(
         "status = {}\nbody = '{}'\noutcome = \"{}\"\n{reason}again = \"{}\"\n",
         got.status, got.body, got.outcome, got.again
@@ -333,20 +279,14 @@ fn no_vendor_event_or_outcome_is_without_a_fixture() {
     let cases = cases();
     for (vendor, events) in EVENTS {
         let of_vendor: Vec<&Case> = cases.iter().filter(|case| case.vendor == vendor).collect();
-        let receipts: String = of_vendor
-            .iter()
-            .filter_map(|case| case.text("receipts.json"))
-            .collect();
+        let receipts: String = of_vendor.iter().filter_map(|case| case.text("receipts.json")).collect();
         for event in events {
             assert!(
                 receipts.contains(&format!("\"event\": \"{event}\"")),
                 "{vendor}: no fixture accepts {event}"
             );
         }
-        let expected: String = of_vendor
-            .iter()
-            .filter_map(|case| case.text("expected.toml"))
-            .collect();
+        let expected: String = of_vendor.iter().filter_map(|case| case.text("expected.toml")).collect();
         for outcome in OUTCOMES {
             assert!(
                 expected.contains(&format!("outcome = \"{outcome}\"")),

@@ -80,26 +80,13 @@ impl House {
             public: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         };
-        let (public, admin) = (
-            listeners.public.local_addr().unwrap(),
-            listeners.admin.local_addr().unwrap(),
-        );
+        let (public, admin) = (listeners.public.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
         let stop = CancellationToken::new();
         let (reload, reloads) = mpsc::channel(1);
-        let signals = Signals {
-            stop: stop.clone(),
-            reload: reloads,
-        };
+        let signals = Signals { stop: stop.clone(), reload: reloads };
         #[expect(clippy::disallowed_methods, reason = "the test itself waits for it, in `end`")]
         let running = tokio::spawn(run(config, listeners, signals));
-        let house = Self {
-            public,
-            admin,
-            reload,
-            stop,
-            running,
-            dir,
-        };
+        let house = Self { public, admin, reload, stop, running, dir };
         let ready = house.get("/readyz").await;
         assert_eq!(ready.status, 200, "{}", ready.body);
         house
@@ -132,9 +119,7 @@ impl House {
     /// The value of one series of the metrics, 0 if there is none.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let text = self.get("/metrics").await.body;
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or(0.0)
     }
 
@@ -148,11 +133,7 @@ impl House {
         let stored = self.receipts().await;
         self.stop.cancel();
         let dir = self.ended().await;
-        assert_eq!(
-            delivered(dir.path()),
-            stored,
-            "what the journal has and what the sink got"
-        );
+        assert_eq!(delivered(dir.path()), stored, "what the journal has and what the sink got");
         dir
     }
 
@@ -173,9 +154,7 @@ impl House {
 pub(crate) fn delivered(dir: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(dir.join("receipts.jsonl")).unwrap_or_default();
     assert!(text.is_empty() || text.ends_with('\n'), "half a line at the end");
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// One request on a connection of its own; the target goes out as it is given, byte for byte.
@@ -187,13 +166,8 @@ pub(crate) async fn exchange(
     body: Vec<u8>,
 ) -> Reply {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    let mut request = Request::builder()
-        .method(method)
-        .uri(target)
-        .header("host", address.to_string());
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let mut request = Request::builder().method(method).uri(target).header("host", address.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -9,10 +9,7 @@ use readhook::metrics::Metrics;
 use readhook::receipt::{Scope, Timestamp};
 
 fn open(path: &Path) -> Result<Journal, OpenError> {
-    let config = JournalConfig {
-        path: path.to_owned(),
-        retention_days: 30,
-    };
+    let config = JournalConfig { path: path.to_owned(), retention_days: 30 };
     Journal::open(&config, &Metrics::new().unwrap())
 }
 
@@ -27,11 +24,7 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
 }
 
 fn new(count: u32, repeated: u32) -> Committed {
-    Committed {
-        new: [count, 0, 0],
-        repeated,
-        conflicts: 0,
-    }
+    Committed { new: [count, 0, 0], repeated, conflicts: 0 }
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -47,22 +40,13 @@ async fn the_same_key_is_stored_once_and_no_key_as_often_as_it_comes() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&file(&dir)).unwrap();
     let commit = async |keys: &[Option<&str>]| {
-        journal
-            .commit(keys.iter().map(|key| entry(*key, 1)).collect())
-            .await
-            .unwrap()
+        journal.commit(keys.iter().map(|key| entry(*key, 1)).collect()).await.unwrap()
     };
     assert_eq!(commit(&[Some("a"), Some("b"), Some("a")]).await, new(2, 1));
     assert_eq!(commit(&[Some("b"), Some("c")]).await, new(1, 1));
     assert_eq!(commit(&[None, None]).await, new(2, 0));
     assert_eq!(*journal.head().borrow(), 5);
-    let seqs: Vec<i64> = journal
-        .read_after(0, 100)
-        .await
-        .unwrap()
-        .iter()
-        .map(|stored| stored.seq)
-        .collect();
+    let seqs: Vec<i64> = journal.read_after(0, 100).await.unwrap().iter().map(|stored| stored.seq).collect();
     assert_eq!(seqs, [1, 2, 3, 4, 5], "without gaps");
     journal.close().await;
 }
@@ -72,10 +56,7 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&file(&dir)).unwrap();
     for n in 0..10 {
-        journal
-            .commit(vec![entry(Some(&n.to_string()), n)])
-            .await
-            .unwrap();
+        journal.commit(vec![entry(Some(&n.to_string()), n)]).await.unwrap();
     }
     let sinks = || vec!["fast".to_owned(), "slow".to_owned()];
     assert_eq!(
@@ -86,39 +67,19 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     journal.advance("fast", 10).await.unwrap();
     journal.advance("slow", 4).await.unwrap();
     journal.advance("removed", 1).await.unwrap();
-    assert_eq!(
-        journal.prune(at(100), sinks(), 3).await.unwrap(),
-        3,
-        "in small steps"
-    );
-    assert_eq!(
-        journal.prune(at(100), sinks(), 3).await.unwrap(),
-        1,
-        "held by the slow one"
-    );
+    assert_eq!(journal.prune(at(100), sinks(), 3).await.unwrap(), 3, "in small steps");
+    assert_eq!(journal.prune(at(100), sinks(), 3).await.unwrap(), 1, "held by the slow one");
     journal.advance("slow", 10).await.unwrap();
-    assert_eq!(
-        journal.prune(at(6), sinks(), 100).await.unwrap(),
-        2,
-        "held by age"
-    );
+    assert_eq!(journal.prune(at(6), sinks(), 100).await.unwrap(), 2, "held by age");
     assert_eq!(journal.prune(at(100), sinks(), 100).await.unwrap(), 4);
     journal.close().await;
     drop(journal);
 
     let journal = open(&file(&dir)).unwrap();
-    assert_eq!(
-        *journal.head().borrow(),
-        10,
-        "an empty journal remembers how far it was"
-    );
+    assert_eq!(*journal.head().borrow(), 10, "an empty journal remembers how far it was");
     assert_eq!(journal.cursor("slow", 0).await.unwrap(), 10);
     assert_eq!(journal.cursor("unknown", 7).await.unwrap(), 7);
-    assert_eq!(
-        journal.commit(vec![entry(Some("0"), 1)]).await.unwrap(),
-        new(1, 0),
-        "forgotten is new"
-    );
+    assert_eq!(journal.commit(vec![entry(Some("0"), 1)]).await.unwrap(), new(1, 0), "forgotten is new");
     assert_eq!(journal.read_after(10, 1).await.unwrap()[0].seq, 11);
     journal.close().await;
 }
@@ -129,10 +90,8 @@ async fn after_the_end_nothing_is_taken() {
     let journal = open(&file(&dir)).unwrap();
     journal.close().await;
     assert!(journal.commit(vec![entry(Some("a"), 1)]).await.is_err());
-    let left: Vec<_> = std::fs::read_dir(file(&dir).parent().unwrap())
-        .unwrap()
-        .map(|f| f.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        std::fs::read_dir(file(&dir).parent().unwrap()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert!(
         !left.iter().any(|name| name.to_str().unwrap().ends_with("-wal")),
         "the WAL is tidied away: {left:?}"
@@ -145,10 +104,7 @@ async fn reopened(change: impl FnOnce(&Path)) -> (String, bool) {
     let path = file(&dir);
     let journal = open(&path).unwrap();
     for n in 0..200 {
-        journal
-            .commit(vec![entry(Some(&format!("{n:0200}")), n)])
-            .await
-            .unwrap();
+        journal.commit(vec![entry(Some(&format!("{n:0200}")), n)]).await.unwrap();
     }
     journal.close().await;
     drop(journal);
@@ -173,18 +129,14 @@ async fn a_file_that_must_not_be_opened_is_named_and_left_alone() {
             std::fs::write(path, bytes).unwrap();
         }
     };
-    let cases: [(&str, Box<dyn FnOnce(&Path)>); 6] = [
+    type Change = Box<dyn FnOnce(&Path)>;
+    let cases: [(&str, Change); 6] = [
         ("damaged", Box::new(overwrite(0, 100))),
         ("damaged", Box::new(overwrite(20_000, 4_096))),
         (
             "damaged",
             Box::new(|path| {
-                std::fs::OpenOptions::new()
-                    .write(true)
-                    .open(path)
-                    .unwrap()
-                    .set_len(12_288)
-                    .unwrap()
+                std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(12_288).unwrap()
             }),
         ),
         (
@@ -200,10 +152,7 @@ async fn a_file_that_must_not_be_opened_is_named_and_left_alone() {
                 sql(path, "CREATE TABLE mine (x)");
             }),
         ),
-        (
-            "format 99",
-            Box::new(|path| sql(path, "PRAGMA user_version = 99")),
-        ),
+        ("format 99", Box::new(|path| sql(path, "PRAGMA user_version = 99"))),
     ];
     for (expected, change) in cases {
         let (error, same) = reopened(change).await;

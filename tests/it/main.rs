@@ -1,9 +1,6 @@
 //! Tests at the doors: bytes in, bytes and journal out. Each module is one promise; `house` runs the whole service.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in a test, a panic that names its line is the report"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, a panic that names its line is the report")]
 
 mod admin;
 mod cli;

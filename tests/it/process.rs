@@ -28,10 +28,7 @@ pub(crate) fn write_config(dir: &Path) -> std::path::PathBuf {
         .replace("127.0.0.1:8080", "127.0.0.1:0")
         .replace("127.0.0.1:9090", "127.0.0.1:0")
         .replace("data/demo/readhook.db", dir.join("readhook.db").to_str().unwrap())
-        .replace(
-            "[sinks.screen]\ntype = \"stdout\"",
-            "[sinks.events]\ntype = \"file\"",
-        );
+        .replace("[sinks.screen]\ntype = \"stdout\"", "[sinks.events]\ntype = \"file\"");
     let sink = format!("path = \"{}\"\n", dir.join("receipts.jsonl").display());
     let file = dir.join("config.toml");
     std::fs::write(&file, text + &sink).unwrap();
@@ -49,10 +46,7 @@ impl Process {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = log
-            .by_ref()
-            .map(Result::unwrap)
-            .find(|line| line.contains("callbacks on http://"));
+        let line = log.by_ref().map(Result::unwrap).find(|line| line.contains("callbacks on http://"));
         let line = line.expect("it says where it listens");
         let address = |before: &str| {
             let after = line.split_once(before).unwrap().1;
@@ -65,10 +59,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
-            .status();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 

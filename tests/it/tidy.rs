@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
@@ -17,25 +17,12 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("vendor", &["config", "receipt"]),
     ("journal", &["config", "metrics", "receipt"]),
     ("quarantine", &["config", "metrics"]),
+    ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["config", "journal"]),
     ("dispatch", &["clock", "config", "journal", "metrics", "sink"]),
-    (
-        "ingest",
-        &[
-            "ban_guard",
-            "journal",
-            "log_limit",
-            "metrics",
-            "quarantine",
-            "receipt",
-            "vendor",
-        ],
-    ),
+    ("ingest", &["ban_guard", "journal", "log_limit", "metrics", "quarantine", "receipt", "stamp", "vendor"]),
     ("server", &["clock", "config", "ingest", "journal", "vendor"]),
-    (
-        "admin",
-        &["config", "ingest", "journal", "metrics", "receipt", "server"],
-    ),
+    ("admin", &["config", "ingest", "journal", "metrics", "receipt", "server"]),
     (
         "service",
         &[
@@ -55,17 +42,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ),
     (
         "cli",
-        &[
-            "config",
-            "journal",
-            "receipt",
-            "sink",
-            "telemetry",
-            "Listeners",
-            "RunError",
-            "Signals",
-            "run",
-        ],
+        &["config", "journal", "receipt", "sink", "telemetry", "Listeners", "RunError", "Signals", "run"],
     ),
 ];
 
@@ -91,10 +68,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn all(folder: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     sources(&repository(folder), &mut found);
-    found
-        .into_iter()
-        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
-        .collect()
+    found.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 /// The room of a file of `src/`: its first folder, or its own name.
@@ -112,11 +86,7 @@ fn is_word(c: char) -> bool {
 fn every_file_says_what_it_is() {
     for folder in ["src", "tests", "benches", "bench"] {
         for (path, text) in all(folder) {
-            assert!(
-                text.starts_with("//!"),
-                "{} does not begin with //!",
-                path.display()
-            );
+            assert!(text.starts_with("//!"), "{} does not begin with //!", path.display());
         }
     }
 }
@@ -132,21 +102,11 @@ fn imports_point_down_only() {
         let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} has no place in the table"));
         for used in text.split("crate::").skip(1) {
             let names: Vec<&str> = match used.strip_prefix('{') {
-                Some(list) => list
-                    .split('}')
-                    .next()
-                    .unwrap()
-                    .split(',')
-                    .map(str::trim)
-                    .collect(),
+                Some(list) => list.split('}').next().unwrap().split(',').map(str::trim).collect(),
                 None => vec![used.split(|c| !is_word(c)).next().unwrap()],
             };
             for name in names.into_iter().filter(|name| !name.is_empty() && *name != room) {
-                assert!(
-                    allowed.contains(&name),
-                    "{}: {room} may not use {name}",
-                    path.display()
-                );
+                assert!(allowed.contains(&name), "{}: {room} may not use {name}", path.display());
             }
         }
     }
@@ -157,11 +117,7 @@ fn foreign_crates_end_in_their_rooms() {
     for (path, text) in all("src") {
         for (name, rooms) in ENDS_IN {
             let uses = text.contains(&format!("use {name}::")) || text.contains(&format!(" {name}::"));
-            assert!(
-                !uses || rooms.contains(&&*room(&path)),
-                "{} uses {name}",
-                path.display()
-            );
+            assert!(!uses || rooms.contains(&&*room(&path)), "{} uses {name}", path.display());
         }
     }
 }
@@ -169,28 +125,16 @@ fn foreign_crates_end_in_their_rooms() {
 #[test]
 fn siblings_do_not_know_each_other() {
     for (folder, names) in [
-        (
-            "src/vendor",
-            ["easemob", "tencent", "openim", "rongcloud"].as_slice(),
-        ),
+        ("src/vendor", ["easemob", "tencent", "openim", "rongcloud"].as_slice()),
         ("src/sink", &["file", "stdout"]),
     ] {
         for (path, text) in all(folder) {
-            let own = path
-                .strip_prefix(repository(folder))
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let own = path.strip_prefix(repository(folder)).unwrap().to_str().unwrap().to_owned();
             if own == "mod.rs" {
                 continue;
             }
             for name in names.iter().filter(|name| !own.starts_with(**name)) {
-                assert!(
-                    !text.contains(&format!("super::{name}")),
-                    "{} knows {name}",
-                    path.display()
-                );
+                assert!(!text.contains(&format!("super::{name}")), "{} knows {name}", path.display());
             }
         }
     }

@@ -27,10 +27,7 @@ pub(crate) fn easemob_signed_with(number: u64, secret: &str) -> Callback {
     let body = format!(
         r#"{{"callId":"{call_id}","eventType":"chat","chat_type":"read_ack","security":"{security}","payload":{{"ext":{{}},"ack_message_id":"9{number}","msg_config":{{"allow_group_ack":true}}}},"appkey":"1122334455#demo","from":"reader","to":"281474976710777","msg_id":"{number}","timestamp":1755000000102}}"#
     );
-    Callback {
-        target: "/webhooks/easemob".to_owned(),
-        body,
-    }
+    Callback { target: "/webhooks/easemob".to_owned(), body }
 }
 
 /// A report of Tencent with a number of its own.

@@ -42,9 +42,7 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     let file = File::create_new(&args.file).with_context(|| format!("creating {}", args.file.display()))?;
     let (sender, receiver) = mpsc::channel(LARGEST_GROUP);
-    thread::Builder::new()
-        .name("append".to_owned())
-        .spawn(move || append(file, receiver))?;
+    thread::Builder::new().name("append".to_owned()).spawn(move || append(file, receiver))?;
     let listener = TcpListener::bind(args.listen).await?;
     axum::serve(listener, Router::new().fallback(answer).with_state(sender)).await?;
     Ok(())

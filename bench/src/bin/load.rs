@@ -62,11 +62,7 @@ fn main() -> Result<ExitCode> {
         server: args.addr,
         vendor: args.vendor,
         order: args.order,
-        app: App {
-            appkey: args.appkey,
-            secret: args.secret,
-            sdk_app_id: args.sdk_app_id,
-        },
+        app: App { appkey: args.appkey, secret: args.secret, sdk_app_id: args.sdk_app_id },
         start: args.start,
         connections: args.connections.into(),
         idle: args.idle.into(),
@@ -78,9 +74,5 @@ fn main() -> Result<ExitCode> {
     })?;
     println!("{}", tally.json()?);
     println!("{tally}");
-    Ok(if tally.is_clean() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

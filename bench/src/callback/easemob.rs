@@ -63,12 +63,8 @@ impl Easemob {
         let id = digits::<19>(FIRST_ID + order.place(number, ID_BITS));
         let timestamp = digits::<13>(FIRST_TIMESTAMP + number);
         let mut security = [0; 32];
-        let signature = self
-            .begun
-            .clone()
-            .chain_update(id)
-            .chain_update(&self.secret)
-            .chain_update(timestamp);
+        let signature =
+            self.begun.clone().chain_update(id).chain_update(&self.secret).chain_update(timestamp);
         // Cannot fail: an MD5 is 16 bytes, which are 32 hexadecimal digits.
         let encoded = hex::encode_to_slice(signature.finalize(), &mut security);
         debug_assert!(encoded.is_ok());
@@ -77,12 +73,8 @@ impl Easemob {
         self.template.fill(&self.timestamp, &timestamp);
         self.template.fill(&self.security, &security);
         self.template.fill(&self.reader, &digits::<4>(number % READERS));
-        self.template.fill(
-            &self.message,
-            &digits::<19>(FIRST_MESSAGE + order.place(message, ID_BITS)),
-        );
-        self.template
-            .fill(&self.group, &digits::<15>(FIRST_GROUP + message % GROUPS));
+        self.template.fill(&self.message, &digits::<19>(FIRST_MESSAGE + order.place(message, ID_BITS)));
+        self.template.fill(&self.group, &digits::<15>(FIRST_GROUP + message % GROUPS));
         self.template.bytes()
     }
 }

@@ -76,8 +76,7 @@ impl Callbacks {
     pub fn new(vendor: Vendor, order: Order, app: &App, host: SocketAddr, start: u64) -> Result<Self> {
         for text in [&app.appkey, &app.sdk_app_id] {
             ensure!(
-                text.chars()
-                    .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '&')),
+                text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '&')),
                 "{text:?} would need escaping, which this tool does not do"
             );
         }
@@ -92,11 +91,7 @@ impl Callbacks {
                 Kind::Tencent(Box::new(Tencent::new(app, host)))
             }
         };
-        Ok(Self {
-            next: start,
-            order,
-            vendor,
-        })
+        Ok(Self { next: start, order, vendor })
     }
 
     /// The whole next request, head and body, valid until the next call.

@@ -29,11 +29,7 @@ fn scatter(n: u64, bits: u32) -> u64 {
     let mask = u64::MAX >> (64 - bits);
     let half = bits / 2;
     let mut mixed = n & mask;
-    for factor in [
-        0xbf58_476d_1ce4_e5b9,
-        0x94d0_49bb_1331_11eb,
-        0x9e37_79b9_7f4a_7c15_u64,
-    ] {
+    for factor in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0x9e37_79b9_7f4a_7c15_u64] {
         mixed = (mixed ^ (mixed >> half)).wrapping_mul(factor) & mask;
     }
     mixed ^ (mixed >> half)
@@ -54,9 +50,8 @@ mod tests {
 
     #[test]
     fn random_does_not_grow() {
-        let falls = (0..1000)
-            .filter(|n| Order::Random.place(n + 1, 59) < Order::Random.place(*n, 59))
-            .count();
+        let falls =
+            (0..1000).filter(|n| Order::Random.place(n + 1, 59) < Order::Random.place(*n, 59)).count();
         assert!((400..600).contains(&falls), "{falls} of 1000 steps went down");
     }
 }

@@ -18,11 +18,8 @@ const FIRST_EVENT_TIME: u64 = 1_759_999_998_512;
 pub(super) const MOST: u64 = (1 << SEQUENCE_BITS) / MESSAGES;
 
 const EVENT_TIME: Slot = Slot { mark: 1, width: 13 };
-const SEQUENCES: [Slot; MESSAGES as usize] = [
-    Slot { mark: 2, width: 10 },
-    Slot { mark: 3, width: 10 },
-    Slot { mark: 4, width: 10 },
-];
+const SEQUENCES: [Slot; MESSAGES as usize] =
+    [Slot { mark: 2, width: 10 }, Slot { mark: 3, width: 10 }, Slot { mark: 4, width: 10 }];
 const MEMBERS: [Slot; READERS_OF_EACH as usize] = [
     Slot { mark: 5, width: 4 },
     Slot { mark: 6, width: 4 },
@@ -39,9 +36,7 @@ pub(super) struct Tencent {
 
 impl Tencent {
     pub(super) fn new(app: &App, host: SocketAddr) -> Self {
-        let members = MEMBERS
-            .map(|slot| format!(r#"{{"Member_Account":"reader{slot}"}}"#))
-            .join(",");
+        let members = MEMBERS.map(|slot| format!(r#"{{"Member_Account":"reader{slot}"}}"#)).join(",");
         let messages = SEQUENCES
             .map(|slot| {
                 format!(r#"{{"MsgSeq":{slot},"ReadNum":4,"UnreadNum":15,"ReadReceiptMembers":[{members}]}}"#)
@@ -71,11 +66,9 @@ impl Tencent {
             self.template.fill(places, &digits::<10>(sequence));
         }
         for (at, places) in (0..).zip(&self.members) {
-            self.template
-                .fill(places, &digits::<4>((number * READERS_OF_EACH + at) % READERS));
+            self.template.fill(places, &digits::<4>((number * READERS_OF_EACH + at) % READERS));
         }
-        self.template
-            .fill(&self.event_time, &digits::<13>(FIRST_EVENT_TIME + number));
+        self.template.fill(&self.event_time, &digits::<13>(FIRST_EVENT_TIME + number));
         self.template.bytes()
     }
 }

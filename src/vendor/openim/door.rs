@@ -37,10 +37,7 @@ impl Door {
 
     /// How exacting the door is; the most exacting is asked first.
     pub(super) fn rank(&self) -> u8 {
-        match (
-            self.path_tokens.is_empty() && self.basic_auth.is_empty(),
-            self.allowed_ips.is_empty(),
-        ) {
+        match (self.path_tokens.is_empty() && self.basic_auth.is_empty(), self.allowed_ips.is_empty()) {
             (false, _) => 0,
             (true, false) => 1,
             (true, true) => 2,
@@ -63,11 +60,7 @@ impl Door {
             proof = Proof::Basic;
         }
         if !self.path_tokens.is_empty() {
-            let first = request
-                .tail()
-                .split('/')
-                .find(|segment| !segment.is_empty())
-                .unwrap_or_default();
+            let first = request.tail().split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
             let token: Vec<u8> = percent_decode_str(first).collect();
             if !sign::is_one_of(&self.path_tokens, &token) {
                 return Err(Refusal::BadToken);
@@ -85,7 +78,5 @@ fn basic(request: &Incoming) -> Option<Vec<u8>> {
         return None;
     };
     let (scheme, credentials) = field.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("basic")
-        .then(|| BASE64_STANDARD.decode(credentials.trim()).ok())?
+    scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(credentials.trim()).ok())?
 }

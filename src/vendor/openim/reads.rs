@@ -17,11 +17,8 @@ use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key};
 
 /// Names of the single read, newest first.
-const SINGLE: [&str; 3] = [
-    "callbackAfterSingleMsgReadCommand",
-    "callbackSingleMsgRead",
-    "callbackSingleMsgReadCommand",
-];
+const SINGLE: [&str; 3] =
+    ["callbackAfterSingleMsgReadCommand", "callbackSingleMsgRead", "callbackSingleMsgReadCommand"];
 /// Names of the group read, newest first.
 const GROUP: [&str; 2] = ["callbackAfterGroupMsgReadCommand", "callbackGroupMsgReadCommand"];
 
@@ -45,11 +42,7 @@ pub(super) fn decode<'c>(
     body: &'c Object<'_>,
 ) -> Result<Vec<Reading<'c>>, DecodeError> {
     let event = Event::new(verified);
-    if GROUP.contains(&event.command) {
-        event.group(body)
-    } else {
-        event.single(body)
-    }
+    if GROUP.contains(&event.command) { event.group(body) } else { event.single(body) }
 }
 
 struct Event<'c> {
@@ -66,12 +59,7 @@ impl<'c> Event<'c> {
             Parameter::Once(id) if !id.is_empty() => Some(id),
             Parameter::Once(_) | Parameter::Absent | Parameter::Repeated => None,
         };
-        Self {
-            request: callback.request,
-            app: verified.app(),
-            command: &callback.command,
-            operation_id,
-        }
+        Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id }
     }
 
     fn reading(&self, conversation: Conversation<'c>, reader: &'c str, mark: Mark<'c>) -> Reading<'c> {
@@ -110,9 +98,7 @@ impl<'c> Event<'c> {
         let conversation = conversation(conversation_id, reader);
         let read = |mark, identity: Option<Identity>| {
             let mut reading = self.reading(conversation.clone(), reader, mark);
-            reading
-                .extra
-                .text("conversation_id", Some(conversation_id.into()));
+            reading.extra.text("conversation_id", Some(conversation_id.into()));
             reading.extra.integer("session_type", session_type);
             reading.identity = identity.unwrap_or(reading.identity);
             reading

@@ -22,21 +22,15 @@ const WRAPPER_V5: &str = "onMessageReadReceiptV5Received";
 
 /// Whether the SDK event tells of a read; `onMessageReceiptRequest`, for one, only asks for receipts.
 pub(super) fn is_read(event: &str) -> bool {
-    matches!(
-        event,
-        PLUGIN_PRIVATE | PLUGIN_RESPONSE | WRAPPER_PRIVATE | WRAPPER_GROUP | WRAPPER_V5
-    )
+    matches!(event, PLUGIN_PRIVATE | PLUGIN_RESPONSE | WRAPPER_PRIVATE | WRAPPER_GROUP | WRAPPER_V5)
 }
 
 /// Reads any of the five.
 pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
     let callback = verified.callback();
     let envelope = callback.body.object().ok_or(Problem::WrongType.of("body"))?;
-    let relay = Relayed {
-        app: verified.app(),
-        event: &callback.command,
-        author: envelope.text("relay_user_id")?,
-    };
+    let relay =
+        Relayed { app: verified.app(), event: &callback.command, author: envelope.text("relay_user_id")? };
     match relay.event {
         PLUGIN_PRIVATE => {
             let data = envelope.object("data")?;
@@ -58,12 +52,7 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>,
         WRAPPER_PRIVATE => {
             let data = envelope.object("data")?;
             let reader = data.text("targetId")?;
-            Ok(vec![relay.up_to(
-                reader,
-                data.integer("timestamp")?,
-                "timestamp",
-                channel(data),
-            )?])
+            Ok(vec![relay.up_to(reader, data.integer("timestamp")?, "timestamp", channel(data))?])
         }
         PLUGIN_RESPONSE => {
             let data = envelope.object("data")?;
@@ -112,16 +101,10 @@ impl<'c> Relayed<'c> {
     ) -> Result<Reading<'c>, DecodeError> {
         let at = field::position(millis).map_err(|problem| problem.of(field))?;
         let key = Key::new("rongcloud/relay/up_to").part(self.app.as_bytes());
-        let key = key
-            .part(reader.as_bytes())
-            .part(self.author.as_bytes())
-            .integer(millis);
+        let key = key.part(reader.as_bytes()).part(self.author.as_bytes()).integer(millis);
         let conversation = Conversation::direct(self.author);
         let mark = Mark::UpToTime(at, None);
-        Ok(Reading {
-            extra,
-            ..self.reading(conversation, reader, mark, None, key)
-        })
+        Ok(Reading { extra, ..self.reading(conversation, reader, mark, None, key) })
     }
 
     /// The readers of one message. The SDK's list is cumulative, so most of them are repeats.
@@ -138,10 +121,7 @@ impl<'c> Relayed<'c> {
             // To the reader, the peer is the author.
             ConversationKind::Direct => Conversation::direct(self.author),
             ConversationKind::Group | ConversationKind::Notification | ConversationKind::Unknown => {
-                Conversation {
-                    kind,
-                    id: Some(data.text("targetId")?.into()),
-                }
+                Conversation { kind, id: Some(data.text("targetId")?.into()) }
             }
         };
         let readings = readers.into_iter().map(|(reader, read_at)| {
@@ -149,11 +129,7 @@ impl<'c> Relayed<'c> {
             let key = key.part(message.as_bytes()).part(reader.as_bytes());
             let mark = Mark::Message(message.into());
             let reading = self.reading(conversation.clone(), reader, mark, read_at, key);
-            Reading {
-                counts,
-                extra: extra.clone(),
-                ..reading
-            }
+            Reading { counts, extra: extra.clone(), ..reading }
         });
         Ok(readings.collect())
     }
@@ -190,31 +166,24 @@ fn channel<'c>(data: &'c Object<'_>) -> Extra<'c> {
 /// Who has read, under whichever of the names it comes: a map from user id to time, a list of user ids, or a list of
 /// objects with `userId` and `timestamp`.
 fn readers<'c>(data: &'c Object<'_>, names: &[&'static str]) -> Result<Vec<Reader<'c>>, DecodeError> {
-    let mut found = names
-        .iter()
-        .filter_map(|name| data.find(name).map(|value| (*name, value)));
+    let mut found = names.iter().filter_map(|name| data.find(name).map(|value| (*name, value)));
     let missing = names.first().copied().unwrap_or_default();
     let (name, value) = found.next().ok_or(Problem::Missing.of(missing))?;
     if found.next().is_some() {
         return Err(Problem::Repeated.of(name));
     }
     let wrong = Problem::WrongType.of(name);
-    let time = |value: &Json<'_>| match value {
-        Json::Null => Ok(None),
-        value => field::event_time(field::integer(value)).map_err(|problem| problem.of(name)),
+    let time = |value: &Json<'_>| {
+        if *value == Json::Null {
+            return Ok(None);
+        }
+        field::event_time(field::integer(value)).map_err(|problem| problem.of(name))
     };
     let not_empty = |id: &'c str| {
-        if id.is_empty() {
-            Err(Problem::Missing.of(name))
-        } else {
-            Ok(id)
-        }
+        if id.is_empty() { Err(Problem::Missing.of(name)) } else { Ok(id) }
     };
     match value {
-        Json::Object(map) => map
-            .iter()
-            .map(|(id, at)| Ok((not_empty(id)?, time(at)?)))
-            .collect(),
+        Json::Object(map) => map.iter().map(|(id, at)| Ok((not_empty(id)?, time(at)?))).collect(),
         Json::List(list) => list
             .iter()
             .map(|entry| match entry {

@@ -34,56 +34,27 @@ pub(super) fn open_form<'r>(request: &'r Incoming, form: Form<'r>) -> Opened<'r>
     let mut kinds = form.values("channelType");
     // Repeated, neither value is known to be the right one; the decoder will say so.
     let kind = kinds.next().filter(|_| kinds.next().is_none());
-    let read = form
-        .values("objectName")
-        .find(|name| is_read(name, kind))
-        .map(str::to_owned);
+    let read = form.values("objectName").find(|name| is_read(name, kind)).map(str::to_owned);
     drop(kinds);
     if let Some(name) = read {
-        return Opened::Read(Callback {
-            request,
-            command: name.into(),
-            body: Body::Form(form),
-        });
+        return Opened::Read(Callback { request, command: name.into(), body: Body::Form(form) });
     }
     let command = form.values("objectName").next().unwrap_or_default().to_owned();
     let asks_before_sending = form.has("msgType") && form.has("targetId");
-    let allow = if asks_before_sending {
-        Answer::json(200, r#"{"pass":1}"#)
-    } else {
-        ok()
-    };
-    Opened::Neighbour(Neighbour {
-        command: command.into(),
-        allow,
-    })
+    let allow = if asks_before_sending { Answer::json(200, r#"{"pass":1}"#) } else { ok() };
+    Opened::Neighbour(Neighbour { command: command.into(), allow })
 }
 
 /// Tells what a JSON body is: Nexconn's `message:send` with a receipt among its messages, or any other webhook.
 pub(super) fn open_json<'r>(request: &'r Incoming, body: Body<'r>) -> Opened<'r> {
     let text = |object: &Object<'_>, field| object.find(field).and_then(Json::as_text).map(str::to_owned);
-    let command = body
-        .object()
-        .and_then(|object| text(object, "type"))
-        .unwrap_or_default();
-    let read = body
-        .object()
-        .filter(|_| command == "message:send")
-        .and_then(|object| {
-            nexconn_messages(object)
-                .find(|message| nexconn_is_read(message))
-                .and_then(|m| text(m, "messageType"))
-        });
+    let command = body.object().and_then(|object| text(object, "type")).unwrap_or_default();
+    let read = body.object().filter(|_| command == "message:send").and_then(|object| {
+        nexconn_messages(object).find(|message| nexconn_is_read(message)).and_then(|m| text(m, "messageType"))
+    });
     match read {
-        Some(name) => Opened::Read(Callback {
-            request,
-            command: name.into(),
-            body,
-        }),
-        None => Opened::Neighbour(Neighbour {
-            command: command.into(),
-            allow: ok(),
-        }),
+        Some(name) => Opened::Read(Callback { request, command: name.into(), body }),
+        None => Opened::Neighbour(Neighbour { command: command.into(), allow: ok() }),
     }
 }
 
@@ -96,18 +67,13 @@ fn nexconn_messages<'o, 'a>(envelope: &'o Object<'a>) -> impl Iterator<Item = &'
 }
 
 fn nexconn_is_read(message: &Object<'_>) -> bool {
-    let name = message
-        .find("messageType")
-        .and_then(Json::as_text)
-        .unwrap_or_default();
+    let name = message.find("messageType").and_then(Json::as_text).unwrap_or_default();
     // The envelope has the server API's numbers for the words of the form.
-    let kind = message
-        .find("channelType")
-        .map(|kind| match field::integer(kind) {
-            Ok(1) => "PERSON",
-            Ok(3) => "GROUP",
-            Ok(_) | Err(_) => "",
-        });
+    let kind = message.find("channelType").map(|kind| match field::integer(kind) {
+        Ok(1) => "PERSON",
+        Ok(3) => "GROUP",
+        Ok(_) | Err(_) => "",
+    });
     is_read(name, kind)
 }
 
@@ -140,19 +106,14 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>,
 impl<'c> Routed<'c> {
     fn from_form(form: &'c Form<'_>) -> Result<Self, DecodeError> {
         form.text("channelType")?;
-        let at = form
-            .optional_text("msgTimestamp")?
-            .map(|time| field::event_time(field::digits(time)));
+        let at = form.optional_text("msgTimestamp")?.map(|time| field::event_time(field::digits(time)));
         Ok(Self {
             object_name: form.text("objectName")?,
             from: form.text("fromUserId")?,
             to: form.text("toUserId")?,
             content: form.text("content")?,
             uid: form.text("msgUID")?,
-            at: at
-                .transpose()
-                .map_err(|problem| problem.of("msgTimestamp"))?
-                .flatten(),
+            at: at.transpose().map_err(|problem| problem.of("msgTimestamp"))?.flatten(),
             source: form.fact("source"),
         })
     }
@@ -183,16 +144,13 @@ impl<'c> Routed<'c> {
     /// The moment up to which the peer's messages are read. Zero with a message id means that one message.
     fn notification(&self, app: &str, content: &Object<'_>) -> Result<Reading<'c>, DecodeError> {
         const TIME: &str = "lastMessageSendTime";
-        let message = content
-            .optional_text("messageUId")?
-            .map(|id| Cow::Owned(id.to_owned()));
+        let message = content.optional_text("messageUId")?.map(|id| Cow::Owned(id.to_owned()));
         let mark = match (content.integer(TIME)?, message) {
             (0, Some(message)) => Mark::Message(message),
             (0, None) => return Err(Problem::OutOfRange.of(TIME)),
-            (time, message) => Mark::UpToTime(
-                field::position(time).map_err(|problem| problem.of(TIME))?,
-                message,
-            ),
+            (time, message) => {
+                Mark::UpToTime(field::position(time).map_err(|problem| problem.of(TIME))?, message)
+            }
         };
         let author = Some(self.to.into());
         Ok(self.reading(app, Conversation::direct(self.to), mark, author, ("", "")))
@@ -210,7 +168,12 @@ impl<'c> Routed<'c> {
             let ids = match ids {
                 Json::List(ids) => ids.as_slice(),
                 Json::Null => &[],
-                _ => return Err(Problem::WrongType.of(LIST)),
+                Json::Bool(_)
+                | Json::Integer(_)
+                | Json::Number(_)
+                | Json::Text(_)
+                | Json::Object(_)
+                | Json::Odd => return Err(Problem::WrongType.of(LIST)),
             };
             for id in ids {
                 let id = id.as_text().ok_or(Problem::WrongType.of(LIST))?;
@@ -240,9 +203,7 @@ impl<'c> Routed<'c> {
     ) -> Reading<'c> {
         let mut extra = Extra::new();
         extra.text("source", self.source.map(Cow::Borrowed));
-        let key = Key::new("rongcloud")
-            .part(app.as_bytes())
-            .part(self.uid.as_bytes());
+        let key = Key::new("rongcloud").part(app.as_bytes()).part(self.uid.as_bytes());
         Reading {
             conversation,
             reader: self.from.into(),

@@ -65,15 +65,11 @@ const PLACES: [Place; 4] = [
 impl Apps {
     /// The apps that have secrets of the kind that `secrets` picks.
     pub(super) fn new(config: &RongCloudConfig, secrets: impl Fn(&RongCloudApp) -> &Vec<Secret>) -> Self {
-        let apps = config
-            .apps
-            .values()
-            .filter(|app| !secrets(app).is_empty())
-            .map(|app| App {
-                app_key: app.app_key.clone(),
-                secrets: secrets(app).clone(),
-                freshness_seconds: app.freshness_seconds,
-            });
+        let apps = config.apps.values().filter(|app| !secrets(app).is_empty()).map(|app| App {
+            app_key: app.app_key.clone(),
+            secrets: secrets(app).clone(),
+            freshness_seconds: app.freshness_seconds,
+        });
         Self(apps.collect())
     }
 
@@ -87,9 +83,7 @@ impl Apps {
 
     /// Finds the signature and checks it against every secret of the app that the request names.
     pub(super) fn verify(&self, request: &Incoming) -> Result<Identified<'_>, Refusal> {
-        let place = PLACES
-            .iter()
-            .find(|place| (place.read)(request, place.signature) != Parameter::Absent);
+        let place = PLACES.iter().find(|place| (place.read)(request, place.signature) != Parameter::Absent);
         let place = place.ok_or(Refusal::SignatureMissing)?;
         let one_of = |names: &[&str]| {
             let mut found = Parameter::Absent;
@@ -107,16 +101,13 @@ impl Apps {
             Parameter::Once(_) | Parameter::Absent => Err(Refusal::SignatureMissing),
             Parameter::Repeated => Err(Refusal::SignatureRepeated),
         };
-        let (signature, nonce, time) = (
-            value(&[place.signature])?,
-            value(&[place.nonce])?,
-            value(place.time)?,
-        );
+        let (signature, nonce, time) =
+            (value(&[place.signature])?, value(&[place.nonce])?, value(place.time)?);
         // A signature in the headers may leave the app to the URL.
-        let named = match one_of(place.app_key) {
-            Parameter::Absent => request.parameter("appKey"),
-            named => named,
-        };
+        let mut named = one_of(place.app_key);
+        if named == Parameter::Absent {
+            named = request.parameter("appKey");
+        }
         let app = match named {
             Parameter::Once(key) => self.0.iter().find(|app| app.app_key == key),
             Parameter::Repeated => return Err(Refusal::SignatureRepeated),
@@ -128,10 +119,7 @@ impl Apps {
             return Err(Refusal::BadSignature);
         }
         app.fresh(&time, request.received_at.as_millis())?;
-        Ok(Identified {
-            app: &app.app_key,
-            by: Proof::Sha1,
-        })
+        Ok(Identified { app: &app.app_key, by: Proof::Sha1 })
     }
 }
 
@@ -141,16 +129,8 @@ impl App {
             return Ok(());
         }
         let time = field::digits(time).map_err(|_| Refusal::BadTime)?;
-        let millis = if time < FIRST_MILLISECONDS {
-            time * 1000
-        } else {
-            time
-        };
+        let millis = if time < FIRST_MILLISECONDS { time * 1000 } else { time };
         let window = self.freshness_seconds.saturating_mul(1000);
-        if now.abs_diff(millis) > window {
-            Err(Refusal::Stale)
-        } else {
-            Ok(())
-        }
+        if now.abs_diff(millis) > window { Err(Refusal::Stale) } else { Ok(()) }
     }
 }

@@ -56,13 +56,7 @@ impl<'c> Event<'c> {
         query.text("opt_platform", parameter("OptPlatform"));
         query.text("client_ip", parameter("ClientIP"));
         let event_time = body.event_time("EventTime")?;
-        Ok(Self {
-            body,
-            app: verified.app(),
-            command: &callback.command,
-            event_time,
-            query,
-        })
+        Ok(Self { body, app: verified.app(), command: &callback.command, event_time, query })
     }
 
     fn reading(
@@ -96,24 +90,15 @@ impl<'c> Event<'c> {
         let group = self.body.text("GroupId")?;
         let mut readings = Vec::new();
         for entry in self.body.list("GroupMsgReceiptList")? {
-            let entry = entry
-                .as_object()
-                .ok_or(Problem::WrongType.of("GroupMsgReceiptList[]"))?;
+            let entry = entry.as_object().ok_or(Problem::WrongType.of("GroupMsgReceiptList[]"))?;
             let seq = entry.integer("MsgSeq")?;
-            let counts = Counts::new(
-                entry.optional_integer("ReadNum")?,
-                entry.optional_integer("UnreadNum")?,
-            );
+            let counts =
+                Counts::new(entry.optional_integer("ReadNum")?, entry.optional_integer("UnreadNum")?);
             for member in entry.optional_list("ReadReceiptMembers")?.unwrap_or_default() {
-                let member = member
-                    .as_object()
-                    .ok_or(Problem::WrongType.of("ReadReceiptMembers[]"))?;
+                let member = member.as_object().ok_or(Problem::WrongType.of("ReadReceiptMembers[]"))?;
                 let reader = member.text("Member_Account")?;
-                let key = self
-                    .key("tencent/group")
-                    .part(group.as_bytes())
-                    .integer(seq)
-                    .part(reader.as_bytes());
+                let key =
+                    self.key("tencent/group").part(group.as_bytes()).integer(seq).part(reader.as_bytes());
                 let mut reading = self.reading(Conversation::group(group), reader, Mark::MessageAt(seq), key);
                 reading.counts = counts;
                 reading.extra.text("group_type", self.body.fact("Type"));
@@ -131,17 +116,8 @@ impl<'c> Event<'c> {
         let seconds = self.body.integer("LastReadTime")?;
         let up_to = Timestamp::from_seconds(seconds).ok_or(Problem::OutOfRange.of("LastReadTime"))?;
         let unread_total = self.body.optional_integer("UnreadMsgNum")?;
-        let key = self
-            .key("tencent/report")
-            .part(reader.as_bytes())
-            .part(peer.as_bytes())
-            .integer(seconds);
-        let mut reading = self.reading(
-            Conversation::direct(peer),
-            reader,
-            Mark::UpToTime(up_to, None),
-            key,
-        );
+        let key = self.key("tencent/report").part(reader.as_bytes()).part(peer.as_bytes()).integer(seconds);
+        let mut reading = self.reading(Conversation::direct(peer), reader, Mark::UpToTime(up_to, None), key);
         reading.extra.integer("unread_total", unread_total);
         Ok(vec![reading])
     }
@@ -154,10 +130,7 @@ impl<'c> Event<'c> {
         let messages = self.body.list("C2CMsgInfo")?.iter().map(|message| {
             let message = message.as_object().ok_or(Problem::WrongType.of("C2CMsgInfo[]"))?;
             let msg_key = message.text("MsgKey")?;
-            let key = self
-                .key("tencent/receipt")
-                .part(reader.as_bytes())
-                .part(msg_key.as_bytes());
+            let key = self.key("tencent/receipt").part(reader.as_bytes()).part(msg_key.as_bytes());
             let mark = Mark::Message(msg_key.into());
             let mut reading = self.reading(Conversation::direct(peer), reader, mark, key);
             reading.author = message.optional_text("From_Account")?.map(Cow::Borrowed);
@@ -177,21 +150,14 @@ impl<'c> Event<'c> {
         let key = |namespace| self.key(namespace).part(reader.as_bytes()).integer(millis);
         let mut readings = Vec::new();
         for entry in self.body.optional_list("GroupReadInfo")?.unwrap_or_default() {
-            let entry: &Object<'_> = entry
-                .as_object()
-                .ok_or(Problem::WrongType.of("GroupReadInfo[]"))?;
+            let entry: &Object<'_> = entry.as_object().ok_or(Problem::WrongType.of("GroupReadInfo[]"))?;
             let group = entry.text("GroupId")?;
             let mark = Mark::UpToSeq(entry.integer("MsgSeq")?);
             let key = key("tencent/read-all/group").part(group.as_bytes());
             readings.push(self.reading(Conversation::group(group), reader, mark, key));
         }
         let direct = Conversation::unnamed(ConversationKind::Direct);
-        readings.push(self.reading(
-            direct,
-            reader,
-            Mark::UpToTime(at, None),
-            key("tencent/read-all/direct"),
-        ));
+        readings.push(self.reading(direct, reader, Mark::UpToTime(at, None), key("tencent/read-all/direct")));
         Ok(readings)
     }
 }

@@ -62,18 +62,12 @@ impl Contestant {
     pub(crate) fn append(folder: &Path) -> Result<Self> {
         let [address] = free_addresses()?;
         let mut command = Command::new(beside("append")?);
-        command
-            .args(["--listen", &address.to_string(), "--file"])
-            .arg(folder.join("append.data"));
+        command.args(["--listen", &address.to_string(), "--file"]).arg(folder.join("append.data"));
         Self::start("append", folder, address, command, None)
     }
 
     pub(crate) fn readhook(folder: &Path, binary: &Path) -> Result<Self> {
-        ensure!(
-            binary.is_file(),
-            "{} is missing; build it or name it: --readhook PATH",
-            binary.display()
-        );
+        ensure!(binary.is_file(), "{} is missing; build it or name it: --readhook PATH", binary.display());
         let [public, admin] = free_addresses()?;
         let text = CONFIG
             .replace("PUBLIC", &public.to_string())
@@ -83,13 +77,7 @@ impl Contestant {
         fs::write(&config, text)?;
         let mut command = Command::new(binary.canonicalize()?);
         command.args(["serve", "--config"]).arg(&config);
-        Self::start(
-            "readhook",
-            folder,
-            public,
-            command,
-            Some(Lines::of(folder.join("receipts.jsonl"))),
-        )
+        Self::start("readhook", folder, public, command, Some(Lines::of(folder.join("receipts.jsonl"))))
     }
 
     fn start(
@@ -102,15 +90,7 @@ impl Contestant {
         // A log level that happens to be set in the caller's shell must not change the result.
         command.env_remove("RUST_LOG");
         let server = Server::start(&mut command, address, folder.join(format!("{name}.log")))?;
-        Ok(Self {
-            name,
-            address,
-            server,
-            sink,
-            accepted: 0,
-            expected: 0,
-            delivered: 0,
-        })
+        Ok(Self { name, address, server, sink, accepted: 0, expected: 0, delivered: 0 })
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -160,17 +140,8 @@ impl Contestant {
 
     /// What was accepted and what was delivered, in words.
     pub(crate) fn account(&self) -> String {
-        let Self {
-            accepted,
-            expected,
-            delivered,
-            ..
-        } = self;
-        let verdict = if self.is_complete() {
-            "complete"
-        } else {
-            "**they differ**"
-        };
+        let Self { accepted, expected, delivered, .. } = self;
+        let verdict = if self.is_complete() { "complete" } else { "**they differ**" };
         match self.sink {
             Some(_) => format!(
                 "{accepted} callbacks accepted, {expected} receipts expected in the sink, {delivered} \
@@ -187,10 +158,6 @@ impl Contestant {
     }
 
     fn failed(&self, how: &str) -> String {
-        format!(
-            "load on {}: {how}\nits last words:\n{}",
-            self.name,
-            self.server.last_words()
-        )
+        format!("load on {}: {how}\nits last words:\n{}", self.name, self.server.last_words())
     }
 }

@@ -21,11 +21,7 @@ pub(crate) struct Course {
 
 impl Course {
     pub(crate) fn new(vendor: Vendor, order: Order) -> Self {
-        Self {
-            vendor,
-            order,
-            next: 0,
-        }
+        Self { vendor, order, next: 0 }
     }
 
     /// Loads one server for `seconds`.
@@ -43,11 +39,7 @@ impl Course {
             start: self.next,
             connections: connections.into(),
             idle: 0,
-            limits: Limits {
-                time: Duration::from_secs(seconds.into()),
-                requests: None,
-                rate: None,
-            },
+            limits: Limits { time: Duration::from_secs(seconds.into()), requests: None, rate: None },
         })?;
         self.next += round.sent;
         Ok(round)
@@ -66,10 +58,7 @@ impl Course {
             for (contestant, results) in contestants.iter_mut().zip(&mut results) {
                 let round = self.load(contestant, connections, seconds)?;
                 let name = contestant.name();
-                eprintln!(
-                    "{connections} connections, round {number}, {name}: {:.0} req/s",
-                    round.rate
-                );
+                eprintln!("{connections} connections, round {number}, {name}: {:.0} req/s", round.rate);
                 results.push(round);
             }
         }

@@ -84,10 +84,7 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
         contestants.push(Contestant::readhook(folder, &args.readhook)?);
     }
     println!("- vendor {:?}, order of ids {:?}", args.vendor, args.order);
-    println!(
-        "- rounds: {} × {} s for each server, in turn",
-        args.rounds, args.seconds
-    );
+    println!("- rounds: {} × {} s for each server, in turn", args.rounds, args.seconds);
 
     let mut course = Course::new(args.vendor, args.order);
     for contestant in &mut contestants {
@@ -95,10 +92,7 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
     }
     for connections in &args.connections {
         let results = course.rounds(&mut contestants, *connections, args.rounds, args.seconds)?;
-        println!(
-            "\n### {connections} connections\n\n{}",
-            table::results(&contestants, &results)
-        );
+        println!("\n### {connections} connections\n\n{}", table::results(&contestants, &results));
         if *connections == 2 {
             println!("\n{}", table::against_disk(&contestants, &results, sync));
         }

@@ -18,12 +18,7 @@ pub(crate) fn results(contestants: &[Contestant], results: &[Vec<Round>]) -> Str
     let base = results.first().map(Vec::as_slice).unwrap_or_default();
     for (contestant, rounds) in contestants.iter().zip(results) {
         let of = |value: fn(&Round) -> f64| median(rounds.iter().map(value));
-        let ratio = median(
-            rounds
-                .iter()
-                .zip(base)
-                .map(|(round, base)| round.rate / base.rate),
-        );
+        let ratio = median(rounds.iter().zip(base).map(|(round, base)| round.rate / base.rate));
         let each: Vec<_> = rounds.iter().map(|round| format!("{:.0}", round.rate)).collect();
         let peak = rounds.iter().map(|round| round.peak_mib).fold(0.0, f64::max);
         let others = rounds.iter().map(|round| round.others).fold(0.0, f64::max);
@@ -47,13 +42,8 @@ pub(crate) fn memory(contestants: &[Contestant], results: &[Vec<Round>]) -> Stri
     let mut table = String::from("| server | peak RSS MiB | req/s | p99 µs |\n|---|--:|--:|--:|\n");
     for (contestant, rounds) in contestants.iter().zip(results) {
         for round in rounds {
-            let Round {
-                peak_mib, rate, p99, ..
-            } = round;
-            table += &format!(
-                "| {} | {peak_mib:.1} | {rate:.0} | {p99:.0} |\n",
-                contestant.name()
-            );
+            let Round { peak_mib, rate, p99, .. } = round;
+            table += &format!("| {} | {peak_mib:.1} | {rate:.0} | {p99:.0} |\n", contestant.name());
         }
     }
     table.trim_end().to_owned()
@@ -66,10 +56,7 @@ pub(crate) fn against_disk(contestants: &[Contestant], results: &[Vec<Round>], s
         let p50 = median(rounds.iter().map(|round| round.p50));
         format!("{} {:.2}", contestant.name(), p50 / sync)
     });
-    format!(
-        "p50 in units of the disk's own `fdatasync` p50: {}.",
-        each.collect::<Vec<_>>().join(", ")
-    )
+    format!("p50 in units of the disk's own `fdatasync` p50: {}.", each.collect::<Vec<_>>().join(", "))
 }
 
 /// The price of a sync, in words.

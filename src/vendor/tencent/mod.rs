@@ -43,10 +43,7 @@ struct App {
 impl Tencent {
     pub(super) fn configure(config: &TencentConfig) -> Option<Arc<dyn Vendor>> {
         let apps: Vec<App> = (config.apps.values())
-            .map(|app| App {
-                sdk_app_id: app.sdk_app_id.clone(),
-                tokens: app.secrets.clone(),
-            })
+            .map(|app| App { sdk_app_id: app.sdk_app_id.clone(), tokens: app.secrets.clone() })
             .collect();
         (!apps.is_empty()).then(|| Arc::new(Self { apps }) as Arc<dyn Vendor>)
     }
@@ -78,18 +75,11 @@ impl Vendor for Tencent {
         };
         let body = request.json_object()?;
         // Push callbacks have no command in the body; where there is one it must be the same.
-        if body
-            .iter()
-            .any(|(key, value)| key == "CallbackCommand" && value.as_text() != Some(&command))
-        {
+        if body.iter().any(|(key, value)| key == "CallbackCommand" && value.as_text() != Some(&command)) {
             return Err(Unreadable::CommandContradicting.into());
         }
         if reads::is_read(&command) {
-            return Ok(Opened::Read(Callback {
-                request,
-                command,
-                body: Body::Object(body),
-            }));
+            return Ok(Opened::Read(Callback { request, command, body: Body::Object(body) }));
         }
         let allow = allow(&command, &body);
         Ok(Opened::Neighbour(Neighbour { command, allow }))
@@ -98,10 +88,7 @@ impl Vendor for Tencent {
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
         let app = self.app(callback.request).map_err(|_| Refusal::UnknownApp)?;
         if app.tokens.is_empty() {
-            return Ok(Identified {
-                app: &app.sdk_app_id,
-                by: Proof::AppId,
-            });
+            return Ok(Identified { app: &app.sdk_app_id, by: Proof::AppId });
         }
         let signed = |name| match callback.request.parameter(name) {
             Parameter::Once(text) if !text.is_empty() => Ok(text),
@@ -110,31 +97,17 @@ impl Vendor for Tencent {
         };
         let (signature, time) = (signed("Sign")?, signed("RequestTime")?);
         let seconds = request_time(&time)?;
-        if callback
-            .request
-            .received_at
-            .as_seconds()
-            .cast_unsigned()
-            .abs_diff(seconds)
-            > SIGN_WINDOW_SECONDS
-        {
+        if callback.request.received_at.as_seconds().cast_unsigned().abs_diff(seconds) > SIGN_WINDOW_SECONDS {
             return Err(Refusal::Stale);
         }
         if !sign::sha256(&app.tokens, &signature, &time) {
             return Err(Refusal::BadSignature);
         }
-        Ok(Identified {
-            app: &app.sdk_app_id,
-            by: Proof::Sha256,
-        })
+        Ok(Identified { app: &app.sdk_app_id, by: Proof::Sha256 })
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
-        let body = verified
-            .callback()
-            .body
-            .object()
-            .ok_or(Problem::WrongType.of("body"))?;
+        let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
     }
 
@@ -156,10 +129,7 @@ impl Vendor for Tencent {
                 | Refusal::BadCredentials
                 | Refusal::BadAddress,
             ) => fail(401, outcome),
-            Outcome::Unavailable => Answer {
-                not_before: Some(VENDOR_TIMEOUT),
-                ..fail(503, outcome)
-            },
+            Outcome::Unavailable => Answer { not_before: Some(VENDOR_TIMEOUT), ..fail(503, outcome) },
         }
     }
 
@@ -175,10 +145,7 @@ impl Vendor for Tencent {
 /// The `ErrorCode` is the status: any of 1, 2 and the documented custom ranges could block or drop a message.
 fn fail(status: u16, outcome: &Outcome) -> Answer {
     let reason = outcome.reason();
-    Answer::json(
-        status,
-        format!(r#"{{"ActionStatus":"FAIL","ErrorInfo":"{reason}","ErrorCode":{status}}}"#),
-    )
+    Answer::json(status, format!(r#"{{"ActionStatus":"FAIL","ErrorInfo":"{reason}","ErrorCode":{status}}}"#))
 }
 
 /// ASCII digits without a leading zero, in seconds.
@@ -202,15 +169,8 @@ fn allow(command: &str, body: &Object<'_>) -> Answer {
         return ok(Some(Vec::new()));
     };
     let zeros = items.iter().map(|item| {
-        let account = item
-            .as_object()
-            .and_then(|item| item.find("To_Account"))
-            .and_then(Json::as_text);
-        ResultItem {
-            to_account: account.unwrap_or_default(),
-            result_code: 0,
-            result_info: "",
-        }
+        let account = item.as_object().and_then(|item| item.find("To_Account")).and_then(Json::as_text);
+        ResultItem { to_account: account.unwrap_or_default(), result_code: 0, result_info: "" }
     });
     ok(Some(zeros.collect()))
 }
@@ -236,12 +196,7 @@ struct ResultItem<'a> {
 }
 
 fn ok(result_item: Option<Vec<ResultItem<'_>>>) -> Answer {
-    let allow = Allow {
-        action_status: "OK",
-        error_info: "",
-        error_code: 0,
-        result_item,
-    };
+    let allow = Allow { action_status: "OK", error_info: "", error_code: 0, result_item };
     // Strings and numbers always serialise; were it not so, the plain OK would be the right thing to say.
     let body = serde_json::to_string(&allow);
     Answer::json(

@@ -34,11 +34,7 @@ pub(super) struct OpenIm {
 
 impl OpenIm {
     pub(super) fn configure(config: &OpenImConfig) -> Option<Arc<dyn Vendor>> {
-        let mut doors: Vec<Door> = config
-            .apps
-            .iter()
-            .map(|(name, app)| Door::new(name, app))
-            .collect();
+        let mut doors: Vec<Door> = config.apps.iter().map(|(name, app)| Door::new(name, app)).collect();
         doors.sort_by_key(Door::rank);
         (!doors.is_empty()).then(|| Arc::new(Self { doors }) as Arc<dyn Vendor>)
     }
@@ -62,10 +58,7 @@ impl OpenIm {
     }
 
     fn neighbour<'r>(&self, command: String) -> Opened<'r> {
-        Opened::Neighbour(Neighbour {
-            command: command.into(),
-            allow: self.answer(&Outcome::Ignored),
-        })
+        Opened::Neighbour(Neighbour { command: command.into(), allow: self.answer(&Outcome::Ignored) })
     }
 }
 
@@ -83,11 +76,7 @@ impl Vendor for OpenIm {
         if !reads::is_read(&command, &body) {
             return Ok(self.neighbour(command));
         }
-        Ok(Opened::Read(Callback {
-            request,
-            command: command.into(),
-            body: Body::Object(body),
-        }))
+        Ok(Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) }))
     }
 
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
@@ -95,11 +84,7 @@ impl Vendor for OpenIm {
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
-        let body = verified
-            .callback()
-            .body
-            .object()
-            .ok_or(Problem::WrongType.of("body"))?;
+        let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
     }
 
@@ -133,12 +118,8 @@ fn command(request: &Incoming, body: &Object<'_>) -> Option<String> {
     };
     let last = request.tail().rsplit('/').find(|segment| !segment.is_empty());
     let in_path = last.filter(|segment| is_command(segment)).map(str::to_owned);
-    let in_query = ["command", "callbackCommand"]
-        .into_iter()
-        .flat_map(|name| request.parameters(name));
-    let in_query = in_query
-        .filter(|command| !command.is_empty())
-        .map(Cow::into_owned);
+    let in_query = ["command", "callbackCommand"].into_iter().flat_map(|name| request.parameters(name));
+    let in_query = in_query.filter(|command| !command.is_empty()).map(Cow::into_owned);
     let mut named = in_body.into_iter().chain(in_path).chain(in_query);
     let first = named.next()?;
     named.all(|other| reads::same(&first, &other)).then_some(first)
@@ -146,7 +127,5 @@ fn command(request: &Incoming, body: &Object<'_>) -> Option<String> {
 
 /// `callbackAfter…`, `callbackSingle…`: in front of it, or in place of it, there may be path of the operator's own.
 fn is_command(segment: &str) -> bool {
-    segment
-        .strip_prefix("callback")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+    segment.strip_prefix("callback").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }

@@ -98,22 +98,11 @@ impl Vendor for Relay {
 
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         let body = request.json_object()?;
-        let event = body
-            .find("event")
-            .and_then(Json::as_text)
-            .unwrap_or_default()
-            .to_owned();
+        let event = body.find("event").and_then(Json::as_text).unwrap_or_default().to_owned();
         Ok(if relay::is_read(&event) {
-            Opened::Read(Callback {
-                request,
-                command: event.into(),
-                body: Body::Object(body),
-            })
+            Opened::Read(Callback { request, command: event.into(), body: Body::Object(body) })
         } else {
-            Opened::Neighbour(Neighbour {
-                command: event.into(),
-                allow: ok(),
-            })
+            Opened::Neighbour(Neighbour { command: event.into(), allow: ok() })
         })
     }
 
