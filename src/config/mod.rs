@@ -44,7 +44,7 @@ pub struct Config {
     pub log: LogConfig,
     /// The vendors' apps.
     pub vendors: VendorsConfig,
-    /// The sinks by name. Raw until [`load`] has read each by its `type`.
+    /// The sinks by name. Raw until [`load()`] has read each by its `type`.
     #[serde(skip)]
     pub sinks: BTreeMap<String, SinkConfig>,
 }
@@ -166,7 +166,7 @@ impl DeliveryConfig {
 pub enum AckAfter {
     /// The journal on this machine's disk.
     Journal,
-    /// Every sink. Not in this version; [`load`] says so.
+    /// Every sink. Not in this version; [`load()`] says so.
     Sinks,
 }
 
