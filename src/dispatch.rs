@@ -20,7 +20,7 @@ const SAVE_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a batch that is not full waits for company. Without it a sink that syncs would take every second turn on the
 /// disk, and commits, for which vendors wait, the other.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);

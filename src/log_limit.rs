@@ -1,4 +1,4 @@
-//! How many log lines a flood of bad callbacks may write: so many a second, and the next one tells how many were
+//! How many log lines a flood of bad callbacks or a failing disk may write: so many a second, and the next one tells how many were
 //! left out.
 
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 const LINES: u32 = 10;
 const PER: Duration = Duration::from_secs(1);
 
+/// A limit for one kind of line.
 #[derive(Default)]
 pub(crate) struct LogLimit(Mutex<State>);
 

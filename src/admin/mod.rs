@@ -37,7 +37,6 @@ pub(crate) struct Admin {
 }
 
 /// The admin routes, as a listener serves them.
-#[derive(Clone)]
 pub(crate) struct Routes(Router);
 
 impl Routes {
@@ -49,8 +48,8 @@ impl Routes {
 impl Serve for Routes {
     type Body = Body;
 
-    async fn serve(self, _client: SocketAddr, request: hyper::Request<hyper::body::Incoming>) -> Response {
-        let Ok(response) = self.0.oneshot(request).await;
+    async fn serve(&self, _client: SocketAddr, request: hyper::Request<hyper::body::Incoming>) -> Response {
+        let Ok(response) = self.0.clone().oneshot(request).await;
         response
     }
 }

@@ -2,6 +2,7 @@
 //! receipts that a destination refused. An embedded SQLite file with one writer thread, and nothing of HTTP,
 //! vendors or sinks.
 
+mod checkpoint;
 mod entry;
 mod error;
 mod open;
@@ -22,8 +23,10 @@ pub use open::{Probe, probe};
 pub use read::{Order, Page, Scan};
 
 use crate::config::JournalConfig;
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
+use checkpoint::Checkpoints;
 use writer::{Job, Writer};
 
 /// The position of a receipt in the journal: from 1, without gaps, never used twice.
@@ -70,6 +73,9 @@ impl Journal {
             head: head_sender,
             takes_writes: takes_writes_sender,
             metrics: metrics.clone(),
+            log: LogLimit::default(),
+            checkpoints: Checkpoints::start(&config.path)
+                .map_err(|source| OpenError::Io { path: config.path.clone(), source })?,
         };
         let connection = opened.connection;
         let thread = std::thread::Builder::new()
@@ -173,9 +179,10 @@ impl Journal {
         self.shared.head.clone()
     }
 
-    /// Whether the last write succeeded.
+    /// Whether the last write succeeded and the writer is there for the next one.
     pub fn takes_writes(&self) -> bool {
-        *self.shared.takes_writes.borrow()
+        let writer_lives = self.shared.takes_writes.has_changed().is_ok();
+        writer_lives && *self.shared.takes_writes.borrow()
     }
 
     /// The receipts behind a position, oldest first, at most `limit`.

@@ -36,13 +36,13 @@ pub(crate) struct Bounds {
 }
 
 /// What answers the requests of a listener.
-pub(crate) trait Serve: Clone + Send + 'static {
+pub(crate) trait Serve: Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
 
     /// Answers one request. Dropped when the client hangs up.
     fn serve(
-        self,
+        &self,
         client: SocketAddr,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
@@ -55,6 +55,7 @@ pub(crate) async fn serve<S: Serve>(
     bounds: Bounds,
     stop: CancellationToken,
 ) {
+    let server = Arc::new(server);
     let connections = TaskTracker::new();
     let room = Arc::new(Semaphore::new(bounds.connections));
     loop {
@@ -96,7 +97,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 async fn connection<S: Serve>(
     stream: TcpStream,
     peer: SocketAddr,
-    server: S,
+    server: Arc<S>,
     bounds: Bounds,
     stop: CancellationToken,
 ) {

@@ -27,7 +27,6 @@ use health::Health;
 /// The public routes. What is a callback goes to the door without a router in between: routes below `/webhooks/`
 /// belong to vendors, OpenIM's hold any number of slashes that must not be cleaned up or redirected, and a router's
 /// boxes would cost a tenth of what storing the receipt does.
-#[derive(Clone)]
 pub(crate) struct Public {
     door: Door,
     others: Router,
@@ -46,11 +45,11 @@ impl Public {
 impl Serve for Public {
     type Body = Either<Full<Bytes>, Body>;
 
-    async fn serve(self, client: SocketAddr, request: Request<Incoming>) -> Response<Self::Body> {
+    async fn serve(&self, client: SocketAddr, request: Request<Incoming>) -> Response<Self::Body> {
         if callbacks::is_callback(request.uri()) {
             return self.door.take(client, request).await.map(Either::Left);
         }
-        let Ok(response) = self.others.oneshot(request).await;
+        let Ok(response) = self.others.clone().oneshot(request).await;
         response.map(Either::Right)
     }
 }

@@ -2,7 +2,12 @@
 
 use std::process::Output;
 
+use http::Method;
+use tokio::time::timeout;
+
+use crate::house::{PATIENCE, delivered, exchange};
 use crate::process::{Process, readhook, write_config};
+use crate::vendor::{EASEMOB_SECRET, easemob_signed_with};
 
 fn run(arguments: &[&str]) -> Output {
     readhook().args(arguments).output().unwrap()
@@ -112,4 +117,32 @@ fn an_address_in_use_is_69() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(69));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hangup_takes_a_good_configuration_over_and_keeps_the_old_one_from_a_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write_config(dir.path());
+    let mut process = Process::start(&file);
+    let post = async |number: u64, secret: &str| {
+        let callback = easemob_signed_with(number, secret);
+        let body = callback.body.into_bytes();
+        exchange(process.public, Method::POST, &callback.target, &[], body).await.status
+    };
+    assert_eq!(post(1, "test-only-new").await, 401);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("test-only-easemob-secret", "test-only-new")).unwrap();
+    process.signal("HUP");
+    timeout(PATIENCE, async { while post(2, "test-only-new").await != 200 {} }).await.unwrap();
+    assert_eq!(post(3, EASEMOB_SECRET).await, 401, "the old secret is gone");
+
+    std::fs::write(&file, "[server]\nlistem = 1").unwrap();
+    process.signal("HUP");
+    // The signal is handled in its own time; whenever that is, the new secret goes on verifying.
+    for number in 4..50 {
+        assert_eq!(post(number, "test-only-new").await, 200);
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(delivered(dir.path()).len(), 47);
 }

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
     ("vendor", &["config", "receipt"]),
-    ("journal", &["config", "metrics", "receipt"]),
+    ("journal", &["config", "log_limit", "metrics", "receipt"]),
     ("quarantine", &["config", "metrics"]),
     ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["config", "journal"]),
