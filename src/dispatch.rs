@@ -2,6 +2,7 @@
 //! that no sink ever waits for another and no vendor for any.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +26,33 @@ const GATHER: Duration = Duration::from_millis(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
+/// How far a sink is, for whoever wants to look while it works, waits or hangs.
+#[derive(Debug, Default)]
+pub struct Standing {
+    cursor: AtomicI64,
+    /// When the first receipt of the batch under way came, in milliseconds; 0 when there is none.
+    oldest_waiting: AtomicI64,
+}
+
+impl Standing {
+    /// Brings a sink's gauges up to date.
+    pub fn measure(&self, sink: &str, head: Seq, metrics: &Metrics) {
+        let lag = (head - self.cursor.load(Ordering::Relaxed)).max(0);
+        let oldest = self.oldest_waiting.load(Ordering::Relaxed);
+        let age = if lag == 0 || oldest == 0 { 0 } else { (clock::now().as_millis() - oldest).max(0) / 1000 };
+        metrics.sink_lag_receipts.with_label_values(&[sink]).set(lag);
+        metrics.sink_oldest_seconds.with_label_values(&[sink]).set(age);
+    }
+
+    fn at(&self, cursor: Seq) {
+        self.cursor.store(cursor, Ordering::Relaxed);
+    }
+
+    fn waits(&self, batch: &[Stored]) {
+        self.oldest_waiting.store(batch.first().map_or(0, |first| first.received_at), Ordering::Relaxed);
+    }
+}
+
 /// One sink's way through the journal.
 pub struct Dispatcher {
     /// Its name in the configuration.
@@ -37,12 +65,16 @@ pub struct Dispatcher {
     pub journal: Journal,
     /// Where it counts.
     pub metrics: Metrics,
+    /// Where it shows how far it is.
+    pub standing: Arc<Standing>,
 }
 
 impl Dispatcher {
     /// Delivers until `stop`, and then on until the sink has everything or `give_up` comes. The cursor is saved
     /// before it returns.
     pub async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
+        // Counted from the start, so that a rate has something to begin with.
+        ["ok", "retry", "rejected"].into_iter().for_each(|result| self.count(result, 0));
         let mut head = self.journal.head();
         let start = match self.config.from {
             StartAt::Start => 0,
@@ -52,8 +84,8 @@ impl Dispatcher {
             return;
         };
         let mut progress = Progress { cursor: begin, saved: begin, save_at: Instant::now() };
+        self.standing.at(begin);
         loop {
-            self.measure(progress.cursor, *head.borrow());
             tokio::select! {
                 biased;
                 () = give_up.cancelled() => break,
@@ -76,7 +108,6 @@ impl Dispatcher {
             }
         }
         self.save(&mut progress).await;
-        self.measure(progress.cursor, *head.borrow());
     }
 
     /// Waits a moment for the batch to fill up.
@@ -94,10 +125,7 @@ impl Dispatcher {
         let limit = self.config.batch.get();
         let batch = self.insist(give_up, || self.journal.read_after(progress.cursor, limit)).await;
         let Some(batch) = batch else { return false };
-        if let Some(oldest) = batch.first() {
-            let age = (clock::now().as_millis() - oldest.received_at).max(0) / 1000;
-            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(age);
-        }
+        self.standing.waits(&batch);
         self.deliver(&batch, progress, give_up).await
     }
 
@@ -144,6 +172,8 @@ impl Dispatcher {
                 Some(next) => next.seq - 1,
                 None => batch.last().map_or(progress.cursor, |last| last.seq),
             };
+            self.standing.waits(rest);
+            self.standing.at(progress.cursor);
         }
         true
     }
@@ -171,13 +201,6 @@ impl Dispatcher {
                 () = sleep(backoff.next()) => {}
                 () = give_up.cancelled() => return None,
             }
-        }
-    }
-
-    fn measure(&self, cursor: Seq, head: Seq) {
-        self.metrics.sink_lag_receipts.with_label_values(&[&self.name]).set(head - cursor);
-        if head == cursor {
-            self.metrics.sink_oldest_seconds.with_label_values(&[&self.name]).set(0);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -46,7 +47,7 @@ impl Ingest {
     ///
     /// Dropped half-way (the vendor hung up), it has either stored nothing or everything, never a part.
     pub(crate) async fn take(&self, vendor: &dyn Vendor, request: Incoming, begun: Instant) -> Answer {
-        let outcome = match read(vendor, &request) {
+        let outcome = match self.read(vendor, &request) {
             Read::Neighbour(allow) => return self.finish(vendor, request, begun, Outcome::Ignored, allow),
             Read::Over(outcome) => outcome,
             Read::Receipts { app, entries } => self.commit(vendor, &app, &request, entries).await,
@@ -75,6 +76,19 @@ impl Ingest {
     /// Writes what quarantine has waiting.
     pub(crate) fn close(self) {
         self.quarantine.close();
+    }
+
+    /// Reads a callback; if a vendor's room has a fault that panics, the vendor still hears its own words, and the
+    /// callback is kept.
+    fn read(&self, vendor: &dyn Vendor, request: &Incoming) -> Read {
+        catch_unwind(AssertUnwindSafe(|| read(vendor, request))).unwrap_or_else(|_| {
+            tracing::error!(
+                vendor = vendor.name().as_str(),
+                "a callback made readhook panic; it is in quarantine"
+            );
+            self.quarantine.keep(suspect(vendor, request, &Outcome::Unavailable));
+            Read::Over(Outcome::Unavailable)
+        })
     }
 
     async fn commit(

@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Routes};
 use crate::clock;
-use crate::config::{Config, LogConfig, ServerConfig};
-use crate::dispatch::Dispatcher;
+use crate::config::{Config, ConfigError, LogConfig, ServerConfig};
+use crate::dispatch::{Dispatcher, Standing};
 use crate::ingest::Ingest;
 use crate::journal::{Journal, JournalError, OpenError};
 use crate::metrics::Metrics;
@@ -38,8 +38,9 @@ pub struct Listeners {
 pub struct Signals {
     /// Ends it in good order.
     pub stop: CancellationToken,
-    /// A configuration to go on with, already checked.
-    pub reload: mpsc::Receiver<Config>,
+    /// Asks to go on with this configuration, already checked. With an error it is logged, and the old one stays. Either
+    /// way the sinks let go of files that may have been moved away.
+    pub reload: mpsc::Receiver<Result<Config, ConfigError>>,
 }
 
 /// The service could not start.
@@ -77,6 +78,9 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let vendors = Vendors::configure(&config.vendors);
     warn_about(&config, &vendors);
     announce_apps(&vendors, &metrics);
+    for sink in config.sinks.keys() {
+        metrics.dead_letters.with_label_values(&[sink]).set(0);
+    }
     if let Ok(dead) = journal.dead_letters().await {
         for (sink, count) in dead.iter().filter(|(sink, _)| config.sinks.contains_key(sink)) {
             metrics.dead_letters.with_label_values(&[sink]).set(*count);
@@ -87,13 +91,22 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let ingest = Arc::new(Ingest::new(journal.clone(), quarantine, ban_guard, metrics.clone()));
     let health = Health::new(journal.clone());
     let door = Door::new(ingest.clone(), vendors, config.server.clone());
+    let standings: BTreeMap<String, Arc<Standing>> =
+        config.sinks.keys().map(|name| (name.clone(), Arc::default())).collect();
+    let standings = Arc::new(standings);
     let admin = Admin {
         journal: journal.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
         ingest: ingest.clone(),
+        sinks: standings.clone(),
         token: config.admin.token.clone(),
     };
+
+    let address =
+        |listener: &TcpListener| listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+    let (public, private) = (address(&listeners.public), address(&listeners.admin));
+    tracing::info!("callbacks on http://{public}, admin on http://{private}");
 
     let tasks = TaskTracker::new();
     let sinks: BTreeMap<String, Arc<dyn Sink>> =
@@ -109,6 +122,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
             sink: sink.clone(),
             journal: journal.clone(),
             metrics: metrics.clone(),
+            standing: standings.get(name).cloned().unwrap_or_default(),
         };
         tasks.spawn(dispatcher.run(flushed.clone(), give_up.clone()));
     }
@@ -165,7 +179,7 @@ fn bounds(server: &ServerConfig) -> Bounds {
     }
 }
 
-/// What an operator should know at every start.
+/// What an operator should know at every start and with every new configuration.
 fn warn_about(config: &Config, vendors: &Vendors) {
     if vendors.routes().is_empty() {
         tracing::warn!("no vendor has an app configured, so every callback is answered 404");
@@ -238,19 +252,27 @@ async fn prune(journal: &Journal, before: Timestamp, sinks: &[String]) -> Result
 /// Puts new configurations into effect as they come: the vendors' apps and secrets at once. Sinks let go of their
 /// files with each. What needs a restart is named.
 async fn reload(
-    mut configs: mpsc::Receiver<Config>,
+    mut configs: mpsc::Receiver<Result<Config, ConfigError>>,
     mut current: Config,
     door: Door,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
     metrics: Metrics,
 ) {
     while let Some(new) = configs.recv().await {
-        let vendors = Vendors::configure(&new.vendors);
-        announce_apps(&vendors, &metrics);
-        door.replace(vendors);
         for sink in sinks.values() {
             sink.reopen().await;
         }
+        let new = match new {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken over; the old one stays");
+                continue;
+            }
+        };
+        let vendors = Vendors::configure(&new.vendors);
+        warn_about(&new, &vendors);
+        announce_apps(&vendors, &metrics);
+        door.replace(vendors);
         let LogConfig { format } = new.log;
         let unchanged = [
             ("server", new.server == current.server),

@@ -3,6 +3,7 @@
 mod problem;
 mod receipts;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Secret;
+use crate::dispatch::Standing;
 use crate::ingest::Ingest;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -33,6 +35,8 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) ingest: Arc<Ingest>,
+    /// The sinks by name.
+    pub(crate) sinks: Arc<BTreeMap<String, Arc<Standing>>>,
     pub(crate) token: Option<Secret>,
 }
 
@@ -90,6 +94,10 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.ingest.measure();
+    let head = *admin.journal.head().borrow();
+    for (name, standing) in admin.sinks.iter() {
+        standing.measure(name, head, &admin.metrics);
+    }
     admin.metrics.journal_bytes.set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
     match admin.metrics.encode() {
         Ok(text) => {

@@ -1,4 +1,5 @@
-//! `readhook check`: everything that can be wrong before the first callback comes, looked at without changing it.
+//! `readhook check`: everything that can be wrong before the first callback comes, looked at without changing it. (A
+//! file sink's folder is made if it is missing: there is no other way to know that it can be.)
 
 #![expect(clippy::print_stdout, reason = "its findings are its output")]
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, complain, load};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::journal::OpenError;
 use crate::{Listeners, RunError, Signals, run, telemetry};
 
@@ -83,9 +83,6 @@ async fn bind(config: &Config) -> Result<Listeners, Exit> {
     };
     let public = bind("server.listen", config.server.listen).await?;
     let admin = bind("admin.listen", config.admin.listen).await?;
-    let address =
-        |listener: &TcpListener| listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
-    tracing::info!("callbacks on http://{}, admin on http://{}", address(&public), address(&admin));
     Ok(Listeners { public, admin })
 }
 
@@ -95,7 +92,7 @@ async fn watch_signals(
     mut interrupt: Signal,
     mut hangup: Signal,
     stop: CancellationToken,
-    reload: mpsc::Sender<Config>,
+    reload: mpsc::Sender<Result<Config, ConfigError>>,
     file: Option<PathBuf>,
 ) {
     loop {
@@ -103,11 +100,8 @@ async fn watch_signals(
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = hangup.recv() => {
-                match load(file.as_deref()) {
-                    // The service takes them one by one; it only stops taking when it ends.
-                    Ok(config) => drop(reload.send(config).await),
-                    Err(error) => tracing::error!(%error, "the configuration was not taken over; the old one stays"),
-                }
+                // The service takes them one by one; it only stops taking when it ends.
+                let _ended = reload.send(load(file.as_deref())).await;
                 continue;
             }
         }

@@ -26,8 +26,9 @@ impl Checkpoints {
         connection.busy_timeout(Duration::ZERO).map_err(std::io::Error::other)?;
         // One poke may wait; a second would ask for what the first will do.
         let (poke, pokes) = sync_channel(1);
-        let thread =
-            std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || run(&connection, &pokes))?;
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || run(&connection, &pokes))?;
         Ok(Self { poke: Some(poke), thread: Some(thread), bytes: 0 })
     }
 

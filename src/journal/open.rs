@@ -70,10 +70,12 @@ pub fn probe(path: &Path) -> Result<Probe, OpenError> {
     if !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         return Ok(Probe::Absent);
     }
-    match lock(path) {
-        Ok(_until_done) => {}
-        Err(OpenError::Held { .. }) => return Ok(Probe::Held),
-        Err(error) => return Err(error),
+    // Where there is no lock file, nobody has the journal open, and none is made.
+    let held = beside(path, ".lock").exists().then(|| lock(path));
+    match held {
+        None | Some(Ok(_)) => {}
+        Some(Err(OpenError::Held { .. })) => return Ok(Probe::Held),
+        Some(Err(error)) => return Err(error),
     }
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|error| sqlite(path, &error))?;

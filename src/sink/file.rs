@@ -92,6 +92,16 @@ fn open(path: &Path) -> std::io::Result<File> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let end = end_of_last_line(&mut file)?;
     if end < file.metadata()?.len() {
+        let mut first = [0];
+        file.seek(SeekFrom::Start(end))?;
+        file.read_exact(&mut first)?;
+        if first != *b"{" {
+            let problem = format!(
+                "`{}` ends in something that is no receipt; give the sink a file of its own",
+                path.display()
+            );
+            return Err(std::io::Error::other(problem));
+        }
         tracing::warn!(path = %path.display(), "cut off half a line that a crash had left at the end of the file");
         file.set_len(end)?;
     }

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::house::PATIENCE;
+use crate::house::{House, PATIENCE, config, demo};
+use crate::vendor::openim;
 
 /// What the sink does with one delivery.
 enum Act {
@@ -113,6 +114,7 @@ impl Scene {
             sink: sink.clone(),
             journal: self.journal.clone(),
             metrics: self.metrics.clone(),
+            standing: Arc::default(),
         };
         #[expect(clippy::disallowed_methods, reason = "each test waits for it")]
         tokio::spawn(dispatcher.run(self.stop.clone(), self.give_up.clone()))
@@ -185,4 +187,41 @@ async fn a_new_sink_begins_where_it_is_told_and_goes_on_where_it_was() {
     let task = scene.dispatch("late", &again, StartAt::Start);
     assert_eq!(again.until_got(1).await, [7]);
     ended(task).await;
+}
+
+/// A house whose file sink has something in its way.
+async fn house_with_obstacle(obstacle: impl FnOnce(&std::path::Path)) -> House {
+    let dir = tempfile::tempdir().unwrap();
+    obstacle(&dir.path().join("receipts.jsonl"));
+    let config = config(dir.path(), &demo());
+    let house = House::start_in(dir, config).await;
+    let callback = openim(1);
+    assert_eq!(house.post(&callback.target, &[], callback.body.as_bytes()).await.status, 200);
+    let retries =
+        async || house.metric(r#"readhook_sink_deliveries_total{result="retry",sink="events"}"#).await;
+    timeout(PATIENCE, async { while retries().await < 2.0 {} }).await.unwrap();
+    house
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_down_shows_its_lag_and_catches_up() {
+    let house = house_with_obstacle(|path| std::fs::create_dir(path).unwrap()).await;
+    let lag = async || house.metric(r#"readhook_sink_lag_receipts{sink="events"}"#).await;
+    assert!((lag().await - 1.0).abs() < f64::EPSILON);
+    std::fs::remove_dir(house.dir.path().join("receipts.jsonl")).unwrap();
+    timeout(PATIENCE, async { while lag().await > 0.0 {} }).await.unwrap();
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_ours_is_left_alone_and_half_a_line_of_ours_is_cut_off() {
+    let notes = "these are my notes, without an end of line";
+    let house = house_with_obstacle(|path| std::fs::write(path, notes).unwrap()).await;
+    let path = house.dir.path().join("receipts.jsonl");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), notes);
+    // What a crash leaves: half a receipt behind whole ones.
+    std::fs::write(&path, "{\"id\":\"half").unwrap();
+    let lag = async || house.metric(r#"readhook_sink_lag_receipts{sink="events"}"#).await;
+    timeout(PATIENCE, async { while lag().await > 0.0 {} }).await.unwrap();
+    house.end().await;
 }

@@ -176,7 +176,7 @@ async fn a_secret_is_rotated_without_a_restart() {
     assert_eq!(post(1, "test-only-new").await, 401);
     let both =
         demo().replace(r#"["test-only-easemob-secret"]"#, r#"["test-only-easemob-secret", "test-only-new"]"#);
-    house.reload.send(config(house.dir.path(), &both)).await.unwrap();
+    house.reload.send(Ok(config(house.dir.path(), &both))).await.unwrap();
     // The reload is taken over between two requests; the first that meets it is let in.
     timeout(PATIENCE, async { while post(1, "test-only-new").await != 200 {} }).await.unwrap();
     assert_eq!(post(2, "test-only-easemob-secret").await, 200, "the old secret still verifies");

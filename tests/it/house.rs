@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use readhook::config::{Config, Environment, load};
+use readhook::config::{Config, ConfigError, Environment, load};
 use readhook::{Listeners, RunError, Signals, run};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct House {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(crate) reload: mpsc::Sender<Config>,
+    pub(crate) reload: mpsc::Sender<Result<Config, ConfigError>>,
     stop: CancellationToken,
     running: JoinHandle<Result<(), RunError>>,
     /// Must be the last field: the service has files in it until it has ended.

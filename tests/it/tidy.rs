@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("dispatch", &["clock", "config", "journal", "metrics", "sink"]),
     ("ingest", &["ban_guard", "journal", "log_limit", "metrics", "quarantine", "receipt", "stamp", "vendor"]),
     ("server", &["clock", "config", "ingest", "journal", "vendor"]),
-    ("admin", &["config", "ingest", "journal", "metrics", "receipt", "server"]),
+    ("admin", &["config", "dispatch", "ingest", "journal", "metrics", "receipt", "server"]),
     (
         "service",
         &[
