@@ -1,7 +1,6 @@
 //! The order of things: open, verify, decode, stamp, commit, answer. Nothing else in readhook knows it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -22,14 +21,15 @@ pub(crate) struct Ingest {
     quarantine: Quarantine,
     ban_guard: BanGuard,
     metrics: Metrics,
-    by_vendor: HashMap<VendorName, VendorMetrics>,
+    /// In the order of [`VendorName::ALL`].
+    by_vendor: [VendorMetrics; 4],
     log: LogLimit,
 }
 
 /// How far a callback got without waiting for anything.
 enum Read {
     /// Its receipts, to be stored.
-    Receipts { app: String, entries: Vec<Entry> },
+    Receipts(Vec<Entry>),
     /// Not a read event, with the answer that suits it.
     Neighbour(Answer),
     /// It ends here.
@@ -38,7 +38,7 @@ enum Read {
 
 impl Ingest {
     pub(crate) fn new(journal: Journal, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
-        let by_vendor = VendorName::ALL.into_iter().map(|name| (name, metrics.of(name))).collect();
+        let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
         Self { journal, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
     }
@@ -50,7 +50,7 @@ impl Ingest {
         let outcome = match self.read(vendor, &request) {
             Read::Neighbour(allow) => return self.finish(vendor, request, begun, Outcome::Ignored, allow),
             Read::Over(outcome) => outcome,
-            Read::Receipts { app, entries } => self.commit(vendor, &app, &request, entries).await,
+            Read::Receipts(entries) => self.commit(vendor, &request, entries).await,
         };
         let answer = vendor.answer(&outcome);
         self.finish(vendor, request, begun, outcome, answer)
@@ -68,6 +68,16 @@ impl Ingest {
         self.finish(vendor, request, begun, outcome, answer)
     }
 
+    fn metrics_of(&self, vendor: VendorName) -> &VendorMetrics {
+        let [easemob, tencent, openim, rongcloud] = &self.by_vendor;
+        match vendor {
+            VendorName::Easemob => easemob,
+            VendorName::Tencent => tencent,
+            VendorName::OpenIm => openim,
+            VendorName::RongCloud => rongcloud,
+        }
+    }
+
     /// Brings up to date what only time changes.
     pub(crate) fn measure(&self) {
         self.metrics.ban_guard_active.set(self.ban_guard.is_active(Instant::now()).into());
@@ -81,7 +91,8 @@ impl Ingest {
     /// Reads a callback; if a vendor's room has a fault that panics, the vendor still hears its own words, and the
     /// callback is kept.
     fn read(&self, vendor: &dyn Vendor, request: &Incoming) -> Read {
-        catch_unwind(AssertUnwindSafe(|| read(vendor, request))).unwrap_or_else(|_| {
+        let metrics = self.metrics_of(vendor.name());
+        catch_unwind(AssertUnwindSafe(|| read(vendor, request, metrics))).unwrap_or_else(|_| {
             tracing::error!(
                 vendor = vendor.name().as_str(),
                 "a callback made readhook panic; it is in quarantine"
@@ -91,15 +102,7 @@ impl Ingest {
         })
     }
 
-    async fn commit(
-        &self,
-        vendor: &dyn Vendor,
-        app: &str,
-        request: &Incoming,
-        entries: Vec<Entry>,
-    ) -> Outcome {
-        let last = &self.metrics.last_callback_timestamp_seconds;
-        last.with_label_values(&[vendor.name().as_str(), app]).set(request.received_at.as_seconds());
+    async fn commit(&self, vendor: &dyn Vendor, request: &Incoming, entries: Vec<Entry>) -> Outcome {
         if entries.is_empty() {
             return Outcome::Ignored;
         }
@@ -123,9 +126,7 @@ impl Ingest {
     }
 
     fn count(&self, vendor: VendorName, committed: &Committed) {
-        let Some(metrics) = self.by_vendor.get(&vendor) else {
-            return;
-        };
+        let metrics = self.metrics_of(vendor);
         self.metrics.conflicts.inc_by(committed.conflicts.into());
         let [message, up_to, conversation] = committed.new;
         metrics.receipts(Scope::Message, message);
@@ -142,9 +143,8 @@ impl Ingest {
         answer: Answer,
     ) -> Answer {
         let answer = self.guard(vendor, &outcome, answer);
-        if let Some(metrics) = self.by_vendor.get(&vendor.name()) {
-            metrics.callback(outcome.as_str(), outcome.reason(), begun.elapsed().as_secs_f64());
-        }
+        let seconds = begun.elapsed().as_secs_f64();
+        self.metrics_of(vendor.name()).callback(outcome.as_str(), outcome.reason(), seconds);
         let hidden = outcome == Outcome::Unavailable && answer.status == 200;
         if outcome.is_trouble() {
             self.tell(vendor, &request, &outcome);
@@ -206,7 +206,7 @@ impl Ingest {
 }
 
 /// Everything that needs no waiting.
-fn read(vendor: &dyn Vendor, request: &Incoming) -> Read {
+fn read(vendor: &dyn Vendor, request: &Incoming, metrics: &VendorMetrics) -> Read {
     let callback = match vendor.open(request) {
         Ok(Opened::Read(callback)) => callback,
         Ok(Opened::Neighbour(neighbour)) => {
@@ -219,13 +219,14 @@ fn read(vendor: &dyn Vendor, request: &Incoming) -> Read {
         Ok(verified) => verified,
         Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
     };
+    metrics.called(verified.app(), request.received_at.as_seconds());
     let readings = match vendor.decode(&verified) {
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),
     };
     let entries = readings.into_iter().map(|reading| stamp(vendor.name(), &verified, reading)).collect();
     match entries {
-        Ok(entries) => Read::Receipts { app: verified.app().to_owned(), entries },
+        Ok(entries) => Read::Receipts(entries),
         Err(error) => Read::Over(Outcome::Malformed(error)),
     }
 }

@@ -1,6 +1,8 @@
 //! Every metric and its labels, in one place. No user, group or message id is ever a label, so the number of series
 //! is bounded by the configuration.
 
+use std::sync::{PoisonError, RwLock};
+
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -158,6 +160,8 @@ impl Metrics {
             others: self.callbacks.clone(),
             seconds: self.callback_seconds.with_label_values(&[name]),
             receipts: [receipts(Scope::Message), receipts(Scope::UpTo), receipts(Scope::Conversation)],
+            last_callback: self.last_callback_timestamp_seconds.clone(),
+            apps: RwLock::default(),
         }
     }
 
@@ -173,8 +177,7 @@ impl Metrics {
     }
 }
 
-/// One vendor's counters; the common outcomes are counted without a look-up.
-#[derive(Clone)]
+/// One vendor's counters; what nearly every callback counts is counted without a look-up.
 pub struct VendorMetrics {
     vendor: &'static str,
     accepted: IntCounter,
@@ -182,9 +185,25 @@ pub struct VendorMetrics {
     others: IntCounterVec,
     seconds: Histogram,
     receipts: [IntCounter; 3],
+    last_callback: IntGaugeVec,
+    /// The gauges of the apps that have called.
+    apps: RwLock<Vec<(String, IntGauge)>>,
 }
 
 impl VendorMetrics {
+    /// Notes that an authentic callback of an app has come, at this Unix time.
+    pub fn called(&self, app: &str, at: i64) {
+        let known = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, gauge)) = known.iter().find(|(name, _)| name == app) {
+            gauge.set(at);
+            return;
+        }
+        drop(known);
+        let gauge = self.last_callback.with_label_values(&[self.vendor, app]);
+        gauge.set(at);
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).push((app.to_owned(), gauge));
+    }
+
     /// Counts a callback that has been answered, and the time it took.
     pub fn callback(&self, outcome: &str, reason: &str, seconds: f64) {
         match (outcome, reason) {

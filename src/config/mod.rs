@@ -6,6 +6,7 @@ mod error;
 mod load;
 mod network;
 mod secret;
+mod section;
 mod sinks;
 mod vendors;
 

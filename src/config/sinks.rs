@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::load::read_section;
+use super::section::read_section;
 
 /// One sink.
 #[derive(Debug, Clone, PartialEq)]

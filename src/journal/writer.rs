@@ -18,9 +18,11 @@ use crate::receipt::{ReadReceipt, Timestamp};
 const JOBS_A_TURN: usize = 1_024;
 
 /// From this many callers in one transaction on, the next one waits a moment for those who have just been answered to
-/// come again: one sync for eighty costs hardly more than one for forty. The few callers of a quiet hour do not wait.
-const CROWD: usize = 32;
-const CROWD_GATHERS: Duration = Duration::from_micros(300);
+/// come again, the longer the more they are: one sync for eighty costs hardly more than one for forty. The few callers
+/// of a quiet hour do not wait.
+const CROWD: u32 = 16;
+const GATHER_EACH: Duration = Duration::from_micros(4);
+const GATHER_LONGEST: Duration = Duration::from_micros(300);
 
 type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 
@@ -73,10 +75,10 @@ impl Writer {
             if closing {
                 self.queue.close();
             }
-            let crowded = jobs.len() >= CROWD && !closing;
+            let callers = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
             self.turn(connection, &mut statements, &mut jobs);
-            if crowded {
-                std::thread::sleep(CROWD_GATHERS);
+            if callers >= CROWD && !closing {
+                std::thread::sleep((GATHER_EACH * callers).min(GATHER_LONGEST));
             }
             // Closed, the queue still gives what was in it, and then nothing.
         }
