@@ -58,7 +58,7 @@ pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) 
     };
     let page = admin.journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
     // The receipts are JSON already, and go out as they came in.
-    let receipts: Vec<&str> = page.receipts.iter().map(|receipt| receipt.json.as_str()).collect();
+    let receipts: Vec<&str> = page.receipts.iter().map(|receipt| &*receipt.json).collect();
     let next = page.resume.map_or("null".to_owned(), |seq| format!("\"{}\"", write_cursor(order, seq)));
     let body = format!(r#"{{"receipts":[{}],"next":{next}}}"#, receipts.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())

@@ -1,5 +1,7 @@
 //! What goes into the journal and what comes out.
 
+use std::sync::Arc;
+
 use super::Seq;
 use crate::receipt::{ReadReceipt, Scope};
 
@@ -59,7 +61,7 @@ pub struct Stored {
     /// When it came, in milliseconds.
     pub received_at: i64,
     /// The receipt, as one line of JSON without its end.
-    pub json: String,
+    pub json: Arc<str>,
 }
 
 impl Stored {

@@ -8,6 +8,7 @@ mod error;
 mod open;
 mod read;
 mod schema;
+mod tail;
 mod writer;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
 use checkpoint::Checkpoints;
+use tail::Tail;
 use writer::{Job, Writer};
 
 /// The position of a receipt in the journal: from 1, without gaps, never used twice.
@@ -49,6 +51,7 @@ struct Shared {
     head: watch::Receiver<Seq>,
     takes_writes: watch::Receiver<bool>,
     readers: read::Readers,
+    tail: Arc<Tail>,
     path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
     // The lock on the file goes when the last handle does.
@@ -67,10 +70,12 @@ impl Journal {
         let (head_sender, head) = watch::channel(opened.head);
         let (takes_writes_sender, takes_writes) = watch::channel(true);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let tail = Arc::new(Tail::default());
         let writer = Writer {
             queue,
             queued_bytes: queued_bytes.clone(),
             head: head_sender,
+            tail: tail.clone(),
             takes_writes: takes_writes_sender,
             metrics: metrics.clone(),
             log: LogLimit::default(),
@@ -89,6 +94,7 @@ impl Journal {
                 head,
                 takes_writes,
                 readers: read::Readers::new(config.path.clone()),
+                tail,
                 path: config.path.clone(),
                 thread: Mutex::new(Some(thread)),
                 _lock: opened.lock,
@@ -185,11 +191,14 @@ impl Journal {
         writer_lives && *self.shared.takes_writes.borrow()
     }
 
-    /// The receipts behind a position, oldest first, at most `limit`.
+    /// The receipts behind a position, oldest first, at most `limit`. The newest come from memory.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub async fn read_after(&self, after: Seq, limit: usize) -> Result<Vec<Stored>, JournalError> {
+        if let Some(newest) = self.shared.tail.read_after(after, limit) {
+            return Ok(newest);
+        }
         let shared = self.shared.clone();
         blocking(move || shared.readers.read_after(after, limit)).await
     }

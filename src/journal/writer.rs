@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Statement, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoints;
-use super::{Committed, Entry, JournalError, Seq};
+use super::tail::Tail;
+use super::{Committed, Entry, JournalError, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::{ReadReceipt, Timestamp};
@@ -18,11 +19,9 @@ use crate::receipt::{ReadReceipt, Timestamp};
 const JOBS_A_TURN: usize = 1_024;
 
 /// From this many callers in one transaction on, the next one waits a moment for those who have just been answered to
-/// come again, the longer the more they are: one sync for eighty costs hardly more than one for forty. The few callers
-/// of a quiet hour do not wait.
-const CROWD: u32 = 16;
-const GATHER_EACH: Duration = Duration::from_micros(4);
-const GATHER_LONGEST: Duration = Duration::from_micros(300);
+/// come again: one sync for eighty costs hardly more than one for forty. The few callers of a quiet hour do not wait.
+const CROWD: usize = 32;
+const CROWD_GATHERS: Duration = Duration::from_micros(300);
 
 type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 
@@ -42,6 +41,7 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Job>,
     pub(super) queued_bytes: Arc<AtomicUsize>,
     pub(super) head: watch::Sender<Seq>,
+    pub(super) tail: Arc<Tail>,
     pub(super) takes_writes: watch::Sender<bool>,
     pub(super) metrics: Metrics,
     pub(super) log: LogLimit,
@@ -75,10 +75,10 @@ impl Writer {
             if closing {
                 self.queue.close();
             }
-            let callers = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+            let crowded = jobs.len() >= CROWD && !closing;
             self.turn(connection, &mut statements, &mut jobs);
-            if callers >= CROWD && !closing {
-                std::thread::sleep((GATHER_EACH * callers).min(GATHER_LONGEST));
+            if crowded {
+                std::thread::sleep(CROWD_GATHERS);
             }
             // Closed, the queue still gives what was in it, and then nothing.
         }
@@ -91,6 +91,7 @@ impl Writer {
         let mut head = *self.head.borrow();
         let before = head;
         let mut bytes_taken = 0;
+        let mut fresh = Vec::with_capacity(jobs.len());
         let mut failure: Option<String> = None;
         if let Err(error) = statements.begin.execute([]) {
             failure = Some(error.to_string());
@@ -100,7 +101,8 @@ impl Writer {
                 Job::Commit { entries, bytes, done } => {
                     bytes_taken += bytes;
                     let mut committed = Committed::default();
-                    let result = run_if(&failure, || statements.store(&entries, &mut head, &mut committed));
+                    let result =
+                        run_if(&failure, || statements.store(entries, &mut head, &mut committed, &mut fresh));
                     (Promise::Committed(done, committed), result)
                 }
                 Job::Cursor { sink, otherwise, done } => {
@@ -148,6 +150,9 @@ impl Writer {
         }
         self.queued_bytes.fetch_sub(bytes_taken, Ordering::Relaxed);
         self.checkpoints.committed(bytes_taken);
+        if failure.is_none() && !fresh.is_empty() {
+            self.tail.extend(fresh);
+        }
         self.publish(&failure, head, before, begun);
         for promise in promises {
             promise.keep(&failure);
@@ -227,19 +232,25 @@ impl<'c> Statements<'c> {
 
     fn store(
         &mut self,
-        entries: &[Entry],
+        entries: Vec<Entry>,
         head: &mut Seq,
         committed: &mut Committed,
+        fresh: &mut Vec<Stored>,
     ) -> rusqlite::Result<()> {
         for entry in entries {
             let row = params![*head + 1, entry.received_at, entry.key, entry.json];
             if self.insert.execute(row)? == 1 {
                 *head += 1;
                 committed.count_new(entry.scope);
+                fresh.push(Stored {
+                    seq: *head,
+                    received_at: entry.received_at,
+                    json: entry.json.into(),
+                });
                 continue;
             }
             committed.repeated += 1;
-            if entry.event_key && self.conflicts(entry)? {
+            if entry.event_key && self.conflicts(&entry)? {
                 committed.conflicts += 1;
             }
         }

@@ -1,0 +1,70 @@
+//! The newest receipts, in memory: a sink that keeps up reads them here and never asks the file. Bounded by bytes; a
+//! sink that falls behind finds the rest where everything is, on disk.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Seq, Stored};
+
+/// How many bytes of JSON are kept: at full load some tenths of a second.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// The end of the journal. Its positions follow one another without a gap, as in the file.
+#[derive(Default)]
+pub(super) struct Tail(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    receipts: VecDeque<Stored>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// Adds what has just become durable, in order.
+    pub(super) fn extend(&self, new: Vec<Stored>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += new.iter().map(|receipt| receipt.json.len()).sum::<usize>();
+        kept.receipts.extend(new);
+        while kept.bytes > KEPT_BYTES {
+            let Some(oldest) = kept.receipts.pop_front() else { break };
+            kept.bytes -= oldest.json.len();
+        }
+    }
+
+    /// The receipts behind a position, at most `limit`; `None` when the next one is not here.
+    pub(super) fn read_after(&self, after: Seq, limit: usize) -> Option<Vec<Stored>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = kept.receipts.front()?.seq;
+        let skip = usize::try_from(after + 1 - first).ok()?;
+        Some(kept.receipts.iter().skip(skip).take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(seq: Seq, length: usize) -> Stored {
+        Stored { seq, received_at: 0, json: "x".repeat(length).into() }
+    }
+
+    fn seqs(tail: &Tail, after: Seq, limit: usize) -> Option<Vec<Seq>> {
+        Some(tail.read_after(after, limit)?.iter().map(|receipt| receipt.seq).collect())
+    }
+
+    #[test]
+    fn it_has_the_newest_and_says_when_it_has_not() {
+        let tail = Tail::default();
+        assert_eq!(seqs(&tail, 0, 9), None, "nothing yet: the file may have more");
+        tail.extend((5..=8).map(|seq| stored(seq, 1)).collect());
+        assert_eq!(seqs(&tail, 3, 9), None, "4 is not here");
+        assert_eq!(seqs(&tail, 4, 2), Some(vec![5, 6]));
+        assert_eq!(seqs(&tail, 7, 9), Some(vec![8]));
+        assert_eq!(seqs(&tail, 8, 9), Some(vec![]));
+        tail.extend(vec![stored(9, KEPT_BYTES)]);
+        assert_eq!(seqs(&tail, 7, 9), None, "the old make room");
+        assert_eq!(seqs(&tail, 8, 9), Some(vec![9]));
+        tail.extend(vec![stored(10, KEPT_BYTES + 1)]);
+        assert_eq!(seqs(&tail, 9, 9), None, "what is too large for it is in the file");
+    }
+}
