@@ -242,11 +242,7 @@ impl<'c> Statements<'c> {
             if self.insert.execute(row)? == 1 {
                 *head += 1;
                 committed.count_new(entry.scope);
-                fresh.push(Stored {
-                    seq: *head,
-                    received_at: entry.received_at,
-                    json: entry.json.into(),
-                });
+                fresh.push(Stored { seq: *head, received_at: entry.received_at, json: entry.json.into() });
                 continue;
             }
             committed.repeated += 1;

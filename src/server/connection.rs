@@ -14,12 +14,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::open::Open;
 pub(crate) use super::stage::Patience;
-use super::stage::{Stage, Watched};
+use super::stage::{End, Stage, Watched};
 
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
@@ -55,28 +56,39 @@ pub(crate) async fn serve<S: Serve>(
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    let server = Arc::new(server);
+    let open = Arc::new(Open::default());
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(bounds.connections));
-    loop {
-        // Without room nothing is accepted; the kernel's queue holds who comes.
-        let place = tokio::select! {
-            place = room.clone().acquire_owned() => place,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener) => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (server, stop) = (server.clone(), stop.clone());
-        connections.spawn(async move {
-            connection(stream, peer, server, bounds, stop).await;
-            drop(place);
-        });
+    tokio::select! {
+        () = accept_all(&listener, Arc::new(server), bounds, &open, &connections) => {}
+        () = open.sweep(bounds.patience) => {}
+        () = stop.cancelled() => {}
     }
     drop(listener);
+    open.end_all();
     connections.close();
-    connections.wait().await;
+    tokio::select! {
+        () = connections.wait() => {}
+        () = open.sweep(bounds.patience) => {}
+    }
+}
+
+/// Accepts for as long as it is polled. Without room nothing is accepted; the kernel's queue holds who comes.
+async fn accept_all<S: Serve>(
+    listener: &TcpListener,
+    server: Arc<S>,
+    bounds: Bounds,
+    open: &Arc<Open>,
+    connections: &TaskTracker,
+) {
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    while let Ok(room_for_one) = room.clone().acquire_owned().await {
+        let (stream, peer) = accept(listener).await;
+        let (server, place) = (server.clone(), open.enter());
+        connections.spawn(async move {
+            connection(stream, peer, server, bounds.head_bytes, &place.stage).await;
+            drop((place, room_for_one));
+        });
+    }
 }
 
 /// The next connection. Errors of single connections are the peer's business; when the process is out of file
@@ -98,14 +110,13 @@ async fn connection<S: Serve>(
     stream: TcpStream,
     peer: SocketAddr,
     server: Arc<S>,
-    bounds: Bounds,
-    stop: CancellationToken,
+    head_bytes: usize,
+    stage: &Arc<Stage>,
 ) {
     // An answer is one small packet; to wait for more to go with it would only delay it.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let stage = Stage::new();
     let io = TokioIo::new(Watched::new(stream, stage.clone()));
     let service = {
         let stage = stage.clone();
@@ -120,36 +131,24 @@ async fn connection<S: Serve>(
         })
     };
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.half_close(false)
-        .header_read_timeout(None)
-        .max_headers(MAX_FIELDS)
-        .max_header_size(bounds.head_bytes);
+    http.half_close(false).header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(head_bytes);
     let mut served = pin!(http.serve_connection(io, service));
-    let mut check = interval(check_every(bounds.patience));
-    let mut stopping = false;
     loop {
         tokio::select! {
+            biased;
             result = served.as_mut() => {
                 if let Err(error) = result {
                     tracing::debug!(%error, client = %peer.ip(), "a connection ended badly");
                 }
                 return;
             }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                served.as_mut().graceful_shutdown();
-            }
-            _ = check.tick() => {
-                if stage.overdue(bounds.patience) {
+            end = stage.ended() => match end {
+                End::AfterThisRequest => served.as_mut().graceful_shutdown(),
+                End::Now => {
                     tracing::debug!(client = %peer.ip(), "closed a connection that was silent for too long");
                     return;
                 }
             }
         }
     }
-}
-
-/// Often enough for the shorter patience, seldom enough for ten thousand idle connections.
-fn check_every(patience: Patience) -> Duration {
-    (patience.head.min(patience.idle) / 4).clamp(Duration::from_millis(20), Duration::from_secs(2))
 }

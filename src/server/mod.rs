@@ -6,6 +6,7 @@ mod callbacks;
 mod client;
 pub(crate) mod connection;
 pub(crate) mod health;
+mod open;
 mod stage;
 
 use std::net::SocketAddr;

@@ -5,12 +5,13 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// How long each stage may last.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,18 @@ pub(crate) struct Patience {
 pub(super) struct Stage {
     born: Instant,
     word: AtomicU64,
+    /// How the connection shall end, and that it shall.
+    end: AtomicU8,
+    told: Notify,
+}
+
+/// How a connection shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// With the answer to the request that is under way, or at once if there is none.
+    AfterThisRequest = 1,
+    /// Now: the client is silent for too long.
+    Now = 2,
 }
 
 const IDLE: u64 = 0;
@@ -33,7 +46,12 @@ const BUSY: u64 = 2;
 
 impl Stage {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { born: Instant::now(), word: AtomicU64::new(IDLE) })
+        Arc::new(Self {
+            born: Instant::now(),
+            word: AtomicU64::new(IDLE),
+            end: AtomicU8::new(0),
+            told: Notify::new(),
+        })
     }
 
     /// A request's head is in, and an answer is being made.
@@ -54,6 +72,21 @@ impl Stage {
             IDLE => lasted > patience.idle,
             HEAD => lasted > patience.head,
             _ => false,
+        }
+    }
+
+    /// Tells the connection to end.
+    pub(super) fn end(&self, how: End) {
+        self.end.fetch_max(how as u8, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    /// Waits to be told to end. Told twice, it returns twice.
+    pub(super) async fn ended(&self) -> End {
+        self.told.notified().await;
+        match self.end.load(Ordering::Relaxed) {
+            now if now == End::Now as u8 => End::Now,
+            _ => End::AfterThisRequest,
         }
     }
 
