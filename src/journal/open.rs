@@ -15,7 +15,7 @@ const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
 
 /// Pages in the WAL after which a commit moves them into the main file: few enough that this is short, enough that
 /// pages that many commits touch are moved once.
-const CHECKPOINT_PAGES: u32 = 4_000;
+const CHECKPOINT_PAGES: u32 = 2_000;
 
 pub(super) struct Opened {
     pub(super) connection: Connection,
@@ -123,6 +123,8 @@ fn check_whole(path: &Path, connection: &Connection) -> Result<(), OpenError> {
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(5))?;
+    // Of a new file only. Twice SQLite's default: a group commit then fills half as many pages, each two system calls.
+    connection.pragma_update(None, "page_size", 8_192)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: a commit returns after the fsync of the WAL. Nothing less keeps the promise.
     connection.pragma_update(None, "synchronous", "FULL")?;
