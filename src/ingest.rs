@@ -7,17 +7,18 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use crate::ban_guard::{Advice, BanGuard};
-use crate::journal::{Committed, Entry, Journal};
+use crate::journal::{Committed, Entry};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
 use crate::quarantine::{Quarantine, Suspect};
 use crate::receipt::{Scope, VendorName};
 use crate::stamp::stamp;
+use crate::store::{Store, StoreError};
 use crate::vendor::{Answer, DecodeError, Incoming, Opened, Outcome, Vendor, authenticate};
 
 /// Takes callbacks in.
 pub(crate) struct Ingest {
-    journal: Journal,
+    store: Store,
     quarantine: Quarantine,
     ban_guard: BanGuard,
     metrics: Metrics,
@@ -37,10 +38,10 @@ enum Read {
 }
 
 impl Ingest {
-    pub(crate) fn new(journal: Journal, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(store: Store, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
         let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
-        Self { journal, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
+        Self { store, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
     }
 
     /// Takes one callback from its last byte to its answer.
@@ -106,10 +107,15 @@ impl Ingest {
         if entries.is_empty() {
             return Outcome::Ignored;
         }
-        let committed = match timeout(vendor.patience(), self.journal.commit(entries)).await {
+        let committed = match timeout(vendor.patience(), self.store.commit(entries)).await {
             Ok(Ok(committed)) => committed,
-            // The writer has logged why; a late commit still counts, and the vendor's retry is a duplicate then.
-            Ok(Err(_)) | Err(_) => return Outcome::Unavailable,
+            // A late commit still counts, and the vendor's retry is a duplicate then.
+            Ok(Err(StoreError::Unavailable)) | Err(_) => return Outcome::Unavailable,
+            Ok(Err(StoreError::Refused)) => {
+                // A vendor that comes again hears the same, until it does not come any more.
+                self.quarantine.keep(suspect(vendor, request, &Outcome::Unavailable));
+                return Outcome::Unavailable;
+            }
         };
         self.count(vendor.name(), &committed);
         match (committed.new_total(), committed.conflicts) {

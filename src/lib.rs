@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod direct;
 pub mod dispatch;
 pub mod journal;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod telemetry;
 pub mod vendor;
 
 mod admin;
+mod backoff;
 mod ban_guard;
 mod clock;
 mod ingest;
@@ -23,5 +25,6 @@ mod log_limit;
 mod quarantine;
 mod server;
 mod service;
+mod store;
 
 pub use service::{Listeners, RunError, Signals, run};

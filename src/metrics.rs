@@ -34,6 +34,8 @@ pub struct Metrics {
     pub sink_lag_receipts: IntGaugeVec,
     /// Age of the oldest of them, by sink.
     pub sink_oldest_seconds: IntGaugeVec,
+    /// Whether an operator has paused a sink, by sink.
+    pub sink_paused: IntGaugeVec,
     /// Deliveries by sink and result (`ok`, `retry`, `rejected`).
     pub sink_deliveries: IntCounterVec,
     /// Receipts that a sink's destination refused for good, by sink.
@@ -92,6 +94,7 @@ impl Metrics {
                 "Age of the oldest receipt that a sink has still to get.",
                 &["sink"],
             )?,
+            sink_paused: gauges("sink_paused", "1 while an operator has paused a sink.", &["sink"])?,
             sink_deliveries: counters(
                 "sink_deliveries_total",
                 "Receipts by sink and result: ok, retry, rejected.",
@@ -127,7 +130,7 @@ impl Metrics {
         let build =
             IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
+        let all: [Box<dyn prometheus::core::Collector>; 17] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -137,6 +140,7 @@ impl Metrics {
             Box::new(self.journal_bytes.clone()),
             Box::new(self.sink_lag_receipts.clone()),
             Box::new(self.sink_oldest_seconds.clone()),
+            Box::new(self.sink_paused.clone()),
             Box::new(self.sink_deliveries.clone()),
             Box::new(self.dead_letters.clone()),
             Box::new(self.quarantine_entries.clone()),

@@ -81,9 +81,13 @@ impl Quarantine {
         metrics: &Metrics,
     ) -> std::io::Result<Self> {
         if config.max_entries == 0 || config.max_bytes == 0 {
-            return Ok(Self { queue: None, thread: Mutex::default(), metrics: metrics.clone() });
+            return Ok(Self::none(metrics));
         }
         let path = path_beside(journal);
+        if let Some(folder) = path.parent() {
+            // Without a journal nobody else has made it; if it cannot be made, opening the file says so.
+            let _seen_below = std::fs::create_dir_all(folder);
+        }
         let store = Store::open(&path, config.clone(), metrics.clone()).map_err(|error| {
             std::io::Error::other(format!("cannot open the quarantine `{}`: {error}", path.display()))
         })?;
@@ -91,6 +95,11 @@ impl Quarantine {
         let thread =
             std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || store.run(&suspects))?;
         Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), metrics: metrics.clone() })
+    }
+
+    /// One that keeps nothing.
+    pub(crate) fn none(metrics: &Metrics) -> Self {
+        Self { queue: None, thread: Mutex::default(), metrics: metrics.clone() }
     }
 
     /// Keeps a callback, if there is room in the queue right now.

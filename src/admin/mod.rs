@@ -2,8 +2,8 @@
 
 mod problem;
 mod receipts;
+mod sinks;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -20,23 +20,22 @@ use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Secret;
-use crate::dispatch::Standing;
 use crate::ingest::Ingest;
-use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::server::connection::Serve;
 use crate::server::health::{Health, livez};
+use crate::store::Store;
 use problem::Problem;
+pub(crate) use sinks::Sinks;
 
 /// What the admin listener shows.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) journal: Journal,
+    pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) ingest: Arc<Ingest>,
-    /// The sinks by name.
-    pub(crate) sinks: Arc<BTreeMap<String, Arc<Standing>>>,
+    pub(crate) sinks: Arc<Sinks>,
     pub(crate) token: Option<Secret>,
 }
 
@@ -63,8 +62,10 @@ fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/api/v1/receipts", get(receipts::list))
+        .route("/api/v1/sinks", get(sinks::list))
+        .route("/api/v1/sinks/{name}/{order}", post(sinks::order))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "use GET"))
+        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "see `Allow`"))
         .layer(from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .route("/livez", get(livez))
@@ -94,11 +95,13 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.ingest.measure();
-    let head = *admin.journal.head().borrow();
-    for (name, standing) in admin.sinks.iter() {
+    let head = admin.store.head();
+    for (name, standing) in &admin.sinks.standings {
         standing.measure(name, head, &admin.metrics);
     }
-    admin.metrics.journal_bytes.set(i64::try_from(admin.journal.bytes()).unwrap_or(i64::MAX));
+    if let Some(journal) = admin.store.journal() {
+        admin.metrics.journal_bytes.set(i64::try_from(journal.bytes()).unwrap_or(i64::MAX));
+    }
     match admin.metrics.encode() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
@@ -110,10 +113,12 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 /// The same verdict as `/readyz`, with what it rests on.
 async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
     let (status, verdict) = admin.health.readyz().await;
+    let journal = (admin.store.journal())
+        .map(|journal| json!({ "takes_writes": journal.takes_writes(), "newest": admin.store.head() }));
     let details = json!({
         "status": verdict.trim_end(),
         "version": env!("CARGO_PKG_VERSION"),
-        "journal": { "takes_writes": admin.journal.takes_writes(), "newest": *admin.journal.head().borrow() },
+        "journal": journal,
     });
     (status, Json(details))
 }

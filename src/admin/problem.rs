@@ -22,6 +22,13 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// Asked of a service that keeps nothing.
+    pub(super) fn no_journal() -> Self {
+        let detail =
+            "this service keeps no journal (delivery.ack_after = \"sinks\"); ask where the sinks deliver";
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
     /// Ours: the caller learns that much, the log the rest.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "the admin API failed");

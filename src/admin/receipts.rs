@@ -56,7 +56,8 @@ pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) 
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         fits: Box::new(move |receipt| filter.fits(receipt)),
     };
-    let page = admin.journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
+    let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
+    let page = journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
     // The receipts are JSON already, and go out as they came in.
     let receipts: Vec<&str> = page.receipts.iter().map(|receipt| &*receipt.json).collect();
     let next = page.resume.map_or("null".to_owned(), |seq| format!("\"{}\"", write_cursor(order, seq)));

@@ -51,7 +51,7 @@ fn check_sinks(config: &Config) -> Exit {
     };
     let mut exit = Exit::Ok;
     for (name, sink_config) in &config.sinks {
-        match runtime.block_on(sink::open(sink_config).probe()) {
+        match sink::open(sink_config).and_then(|sink| runtime.block_on(sink.probe())) {
             Ok(()) => println!("sink {name:<9} ok"),
             Err(error) => {
                 println!("sink {name:<9} FAIL  {error}");

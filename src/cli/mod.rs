@@ -1,6 +1,8 @@
 //! The command line: arguments, exit codes, and which subcommand they mean.
 
+mod ask;
 mod check;
+mod errand;
 mod healthcheck;
 mod schema;
 mod serve;
@@ -32,6 +34,20 @@ enum Command {
     Check,
     /// Print the JSON Schema of a receipt.
     Schema,
+    /// Deliver receipts again that a sink has had.
+    Replay {
+        /// Its name in the configuration.
+        #[arg(long, value_name = "NAME")]
+        sink: String,
+        #[command(flatten)]
+        which: errand::Which,
+    },
+    /// Try a sink's dead letters again.
+    Redrive {
+        /// Its name in the configuration.
+        #[arg(long, value_name = "NAME")]
+        sink: String,
+    },
     /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
     Healthcheck {
         /// Where it listens, if not where the configuration says.
@@ -83,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Serve => serve::serve(file),
         Command::Check => check::check(file.as_deref()),
         Command::Schema => schema::schema(),
+        Command::Replay { sink, which } => errand::replay(file.as_deref(), &sink, which),
+        Command::Redrive { sink } => errand::redrive(file.as_deref(), &sink),
         Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
     };
     exit.into()
@@ -101,7 +119,6 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
 }
 
 /// One line on standard error, with every cause.
-#[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]
 fn complain(error: &dyn std::error::Error) {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -110,5 +127,10 @@ fn complain(error: &dyn std::error::Error) {
         line.push_str(&error.to_string());
         cause = error.source();
     }
+    say(&line);
+}
+
+#[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]
+fn say(line: &str) {
     eprintln!("readhook: {line}");
 }

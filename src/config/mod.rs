@@ -21,7 +21,10 @@ pub use error::ConfigError;
 pub use load::{Environment, load};
 pub use network::Network;
 pub use secret::Secret;
-pub use sinks::{SinkConfig, SinkKind, StartAt};
+pub use sinks::{
+    Compression, HttpMode, HttpSink, KafkaSink, NatsSink, PostgresSink, RedisSink, Sasl, SaslMechanism,
+    SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
+};
 pub use vendors::{
     EasemobApp, EasemobConfig, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig, TencentApp,
     TencentConfig, VendorsConfig,
@@ -167,7 +170,7 @@ impl DeliveryConfig {
 pub enum AckAfter {
     /// The journal on this machine's disk.
     Journal,
-    /// Every sink. Not in this version; [`load()`] says so.
+    /// Every sink; there is no journal then.
     Sinks,
 }
 

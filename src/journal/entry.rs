@@ -22,7 +22,7 @@ pub struct Entry {
 
 impl Entry {
     /// What it holds of memory while it waits, roughly.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.json.len() + self.key.as_ref().map_or(0, Vec::len) + size_of::<Self>()
     }
 }
@@ -44,7 +44,7 @@ impl Committed {
         self.new.iter().sum()
     }
 
-    pub(super) fn count_new(&mut self, scope: Scope) {
+    pub(crate) fn count_new(&mut self, scope: Scope) {
         match scope {
             Scope::Message => self.new[0] += 1,
             Scope::UpTo => self.new[1] += 1,
@@ -65,6 +65,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Its id, as it stands in the JSON; `None` when the journal holds something else.
+    pub fn id(&self) -> Option<&str> {
+        self.json.strip_prefix("{\"id\":\"")?.split_once('"').map(|(id, _)| id)
+    }
+
     /// The receipt, for a reader that needs its parts.
     ///
     /// # Errors

@@ -34,6 +34,13 @@ use writer::{Job, Writer};
 /// The position of a receipt in the journal: from 1, without gaps, never used twice.
 pub type Seq = i64;
 
+/// The mark that holds how far retention has come.
+const PRUNED_MARK: &str = "pruned";
+
+fn paused_mark(sink: &str) -> String {
+    format!("paused/{sink}")
+}
+
 /// How many requests may wait for the writer. More are turned away at once: the vendor hears `unavailable`.
 const QUEUED_JOBS: usize = 8_192;
 /// How many bytes of receipts may wait for the writer.
@@ -143,19 +150,56 @@ impl Journal {
         self.ask(|done| Job::Advance { sink, to, done }).await
     }
 
-    /// Puts a receipt that a destination refused for good among that sink's dead letters.
+    /// Puts receipts that a destination refused for good among that sink's dead letters; those that are there already get
+    /// the new time and reason.
     ///
     /// # Errors
     /// When the disk would not take it.
     pub async fn park(
         &self,
         sink: &str,
-        seq: Seq,
+        seqs: Vec<Seq>,
         reason: String,
         at: Timestamp,
     ) -> Result<(), JournalError> {
         let sink = sink.to_owned();
-        self.ask(|done| Job::Park { sink, seq, reason, at, done }).await
+        self.ask(|done| Job::Park { sink, seqs, reason, at, done }).await
+    }
+
+    /// Takes receipts that have been delivered after all from a sink's dead letters, if they are there.
+    ///
+    /// # Errors
+    /// When the disk would not take it; they will then be delivered again.
+    pub async fn unpark(&self, sink: &str, seqs: Vec<Seq>) -> Result<(), JournalError> {
+        let sink = sink.to_owned();
+        self.ask(|done| Job::Unpark { sink, seqs, done }).await
+    }
+
+    /// Remembers whether an operator wants a sink to rest, also through a restart.
+    ///
+    /// # Errors
+    /// When the disk would not take it.
+    pub async fn pause(&self, sink: &str, paused: bool) -> Result<(), JournalError> {
+        let (name, value) = (paused_mark(sink), i64::from(paused));
+        self.ask(|done| Job::Mark { name, value, done }).await
+    }
+
+    /// Whether an operator wants a sink to rest.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn is_paused(&self, sink: &str) -> Result<bool, JournalError> {
+        let (shared, name) = (self.shared.clone(), paused_mark(sink));
+        Ok(blocking(move || shared.readers.mark(&name)).await? == Some(1))
+    }
+
+    /// The position up to which retention has forgotten receipts.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn forgotten(&self) -> Result<Seq, JournalError> {
+        let shared = self.shared.clone();
+        Ok(blocking(move || shared.readers.mark(PRUNED_MARK)).await?.unwrap_or(0))
     }
 
     /// Forgets some of the oldest receipts, if they came before `before` and every sink named has them. Returns how
@@ -219,6 +263,20 @@ impl Journal {
     pub async fn dead_letters(&self) -> Result<Vec<(String, i64)>, JournalError> {
         let shared = self.shared.clone();
         blocking(move || shared.readers.dead_letters()).await
+    }
+
+    /// A sink's dead letters behind a position, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn dead_letters_of(
+        &self,
+        sink: &str,
+        behind: Seq,
+        limit: usize,
+    ) -> Result<Vec<Stored>, JournalError> {
+        let (shared, sink) = (self.shared.clone(), sink.to_owned());
+        blocking(move || shared.readers.dead_letters_of(&sink, behind, limit)).await
     }
 
     /// The size of the journal's files in bytes.

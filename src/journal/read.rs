@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{JournalError, Seq, Stored};
 
@@ -110,6 +110,31 @@ impl Readers {
                 connection.prepare_cached("SELECT sink, count(*) FROM dead_letters GROUP BY sink")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
+        })
+    }
+
+    pub(super) fn dead_letters_of(
+        &self,
+        sink: &str,
+        behind: Seq,
+        limit: usize,
+    ) -> Result<Vec<Stored>, JournalError> {
+        self.with(|connection| {
+            // What it was received at matters to nobody any more; when it was parked is not that.
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, at, json FROM dead_letters WHERE sink = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )?;
+            let rows = statement
+                .query_map(params![sink, behind, i64::try_from(limit).unwrap_or(i64::MAX)], stored)?;
+            rows.collect()
+        })
+    }
+
+    pub(super) fn mark(&self, name: &str) -> Result<Option<i64>, JournalError> {
+        self.with(|connection| {
+            let value =
+                connection.query_row("SELECT value FROM marks WHERE name = ?1", [name], |row| row.get(0));
+            value.optional()
         })
     }
 

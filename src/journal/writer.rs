@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoints;
 use super::tail::Tail;
-use super::{Committed, Entry, JournalError, Seq, Stored};
+use super::{Committed, Entry, JournalError, PRUNED_MARK, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::{ReadReceipt, Timestamp};
@@ -30,7 +30,9 @@ pub(super) enum Job {
     Commit { entries: Vec<Entry>, bytes: usize, done: Done<Committed> },
     Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
     Advance { sink: String, to: Seq, done: Done<()> },
-    Park { sink: String, seq: Seq, reason: String, at: Timestamp, done: Done<()> },
+    Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
+    Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
+    Mark { name: String, value: i64, done: Done<()> },
     Prune { before: Timestamp, sinks: Vec<String>, limit: u32, done: Done<u32> },
     TryWrite { done: Done<()> },
     Close,
@@ -116,8 +118,14 @@ impl Writer {
                 Job::Advance { sink, to, done } => {
                     (Promise::Nothing(done), run_if(&failure, || statements.advance(&sink, to)))
                 }
-                Job::Park { sink, seq, reason, at, done } => {
-                    (Promise::Nothing(done), run_if(&failure, || park(connection, &sink, seq, &reason, at)))
+                Job::Park { sink, seqs, reason, at, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || park(connection, &sink, &seqs, &reason, at)))
+                }
+                Job::Unpark { sink, seqs, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || unpark(connection, &sink, &seqs)))
+                }
+                Job::Mark { name, value, done } => {
+                    (Promise::Nothing(done), run_if(&failure, || mark(connection, &name, value)))
                 }
                 Job::Prune { before, sinks, limit, done } => {
                     let mut count = 0;
@@ -281,13 +289,32 @@ impl<'c> Statements<'c> {
     }
 }
 
-fn park(connection: &Connection, sink: &str, seq: Seq, reason: &str, at: Timestamp) -> rusqlite::Result<()> {
-    let parked = connection.execute(
-        "INSERT OR IGNORE INTO dead_letters (sink, seq, at, reason, json) \
+/// Retention may have forgotten the receipt of a letter that is parked anew, so what is there is looked at first.
+fn park(
+    connection: &Connection,
+    sink: &str,
+    seqs: &[Seq],
+    reason: &str,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut again = connection
+        .prepare_cached("UPDATE dead_letters SET at = ?3, reason = ?4 WHERE sink = ?1 AND seq = ?2")?;
+    let mut first = connection.prepare_cached(
+        "INSERT INTO dead_letters (sink, seq, at, reason, json) \
          SELECT ?1, seq, ?3, ?4, json FROM receipts WHERE seq = ?2",
-        params![sink, seq, at.as_millis(), reason],
-    );
-    parked.map(|_| ())
+    )?;
+    for seq in seqs {
+        let letter = params![sink, seq, at.as_millis(), reason];
+        if again.execute(letter)? == 0 {
+            first.execute(letter)?;
+        }
+    }
+    Ok(())
+}
+
+fn unpark(connection: &Connection, sink: &str, seqs: &[Seq]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM dead_letters WHERE sink = ?1 AND seq = ?2")?;
+    seqs.iter().try_for_each(|seq| delete.execute(params![sink, seq]).map(|_| ()))
 }
 
 /// Deletes from the old end only, and only up to where every sink has been.
@@ -313,7 +340,7 @@ fn prune(connection: &Connection, before: Timestamp, sinks: &[String], limit: u3
     drop(rows);
     let Some(through) = through else { return Ok(0) };
     let deleted = connection.execute("DELETE FROM receipts WHERE seq <= ?1", [through])?;
-    mark(connection, "pruned", through)?;
+    mark(connection, PRUNED_MARK, through)?;
     Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
 }
 

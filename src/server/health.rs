@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 
-use crate::journal::Journal;
+use crate::store::Store;
 
 /// What health depends on.
 #[derive(Clone)]
 pub(crate) struct Health {
-    journal: Journal,
+    store: Store,
     draining: Arc<AtomicBool>,
 }
 
 impl Health {
-    pub(crate) fn new(journal: Journal) -> Self {
-        Self { journal, draining: Arc::default() }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, draining: Arc::default() }
     }
 
     /// From here on `/readyz` is 503.
@@ -24,12 +24,12 @@ impl Health {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// 200 while the journal takes writes and the process is not draining. A sink that is down does not count: its
+    /// 200 while receipts can be made durable and the process is not draining. A sink that is down does not count: its
     /// receipts are safe in the journal.
     pub(crate) async fn readyz(self) -> (StatusCode, &'static str) {
         if self.draining.load(Ordering::Relaxed) {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else if !self.journal.takes_writes() {
+        } else if !self.store.takes_writes() {
             (StatusCode::SERVICE_UNAVAILABLE, "the journal takes no writes\n")
         } else {
             (StatusCode::OK, "ready\n")

@@ -44,8 +44,8 @@ impl Sink for JsonLines {
         }
         match tokio::task::spawn_blocking(move || state.write(&path)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(DeliverError::Retry(error.into())),
-            Err(panicked) => Err(DeliverError::Retry(panicked.into())),
+            Ok(Err(error)) => Err(DeliverError::retry(error)),
+            Err(panicked) => Err(DeliverError::retry(panicked)),
         }
     }
 

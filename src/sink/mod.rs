@@ -4,7 +4,9 @@
 mod file;
 mod stdout;
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -32,21 +34,48 @@ pub trait Sink: Send + Sync {
 #[derive(Debug)]
 pub enum DeliverError {
     /// It would, or nobody knows.
-    Retry(BoxError),
-    /// The destination refuses one receipt for good. Everything before it in the batch is durable, everything behind
-    /// it has not been tried.
+    Retry {
+        /// How many receipts at the beginning of the batch are durable nevertheless and need not come again.
+        done: usize,
+        /// What went wrong.
+        why: BoxError,
+        /// How long the destination asks to be left alone, if it does.
+        after: Option<Duration>,
+    },
+    /// The destination refuses these receipts for good. Everything before them in the batch is durable; what is behind
+    /// them may be or not, and is to be delivered again.
     Reject {
-        /// Its place in the batch.
-        at: usize,
+        /// Their places in the batch; not empty.
+        refused: Range<usize>,
         /// The destination's reason.
         why: BoxError,
     },
 }
 
-/// The table of sinks: makes the one that a section of the configuration describes.
-pub fn open(config: &SinkConfig) -> Arc<dyn Sink> {
-    match &config.kind {
+impl DeliverError {
+    /// Trying the whole batch again may help.
+    pub fn retry(why: impl Into<BoxError>) -> Self {
+        Self::Retry { done: 0, why: why.into(), after: None }
+    }
+
+    /// The receipt at this place is refused for good.
+    pub fn reject(at: usize, why: impl Into<BoxError>) -> Self {
+        Self::Reject { refused: at..at + 1, why: why.into() }
+    }
+}
+
+/// The table of sinks: makes the one that a section of the configuration describes. Nothing is connected to yet.
+///
+/// # Errors
+/// When a setting turns out to be of no use to its client, or the build is without this type of sink.
+pub fn open(config: &SinkConfig) -> Result<Arc<dyn Sink>, BoxError> {
+    Ok(match &config.kind {
         SinkKind::Stdout => Arc::new(stdout::Stdout),
         SinkKind::File { path } => Arc::new(file::JsonLines::new(path.clone())),
-    }
+        SinkKind::Http(_)
+        | SinkKind::Nats(_)
+        | SinkKind::Kafka(_)
+        | SinkKind::Redis(_)
+        | SinkKind::Postgres(_) => return Err("this build is without this type of sink".into()),
+    })
 }

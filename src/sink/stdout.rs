@@ -26,8 +26,8 @@ impl Sink for Stdout {
         });
         match written.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(DeliverError::Retry(error.into())),
-            Err(panicked) => Err(DeliverError::Retry(panicked.into())),
+            Ok(Err(error)) => Err(DeliverError::retry(error)),
+            Err(panicked) => Err(DeliverError::retry(panicked)),
         }
     }
 

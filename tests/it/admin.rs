@@ -2,8 +2,9 @@
 
 use http::Method;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use crate::house::{House, demo, exchange};
+use crate::house::{House, PATIENCE, delivered, demo, exchange};
 use crate::vendor::{Callback, easemob, openim, rongcloud, tencent};
 
 async fn post(house: &House, callback: &Callback) {
@@ -156,4 +157,60 @@ async fn the_metrics_are_all_there_and_none_names_a_user() {
         assert!(!text.contains(&format!("\"{id}\"")), "{id} is a label");
     }
     house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks_are_shown_and_take_orders() {
+    let house = House::start(&demo()).await;
+    let show = async || -> Value {
+        let page: Value = serde_json::from_str(&house.get("/api/v1/sinks").await.body).unwrap();
+        page["sinks"][0].clone()
+    };
+    let order = async |order: &str, body: &str| {
+        let reply = house.order("events", order, body).await;
+        let said: Value = serde_json::from_str(&reply.body).unwrap();
+        (reply.status, said)
+    };
+    let (status, said) = order("pause", "").await;
+    assert_eq!((status, &said["paused"]), (200, &Value::Bool(true)));
+    post(&house, &easemob(1)).await;
+    let sink = show().await;
+    assert_eq!(
+        (&sink["name"], &sink["type"], &sink["state"]),
+        (&"events".into(), &"file".into(), &"paused".into())
+    );
+    assert_eq!((&sink["lag"], &sink["cursor"], &sink["dead_letters"]), (&1.into(), &0.into(), &0.into()));
+    assert!((house.metric(r#"readhook_sink_paused{sink="events"}"#).await - 1.0).abs() < f64::EPSILON);
+    assert_eq!(order("resume", "").await.1["paused"], Value::Bool(false));
+    timeout(PATIENCE, async { while show().await["lag"] != 0 {} }).await.unwrap();
+    assert_eq!(show().await["state"], "delivering");
+    assert_eq!(order("replay", r#"{"from":1}"#).await.1["delivered"], 1);
+    assert_eq!(order("redrive", "").await.1["delivered"], 0);
+
+    for (name, what, body, status) in [
+        ("nosuch", "pause", "", 404),
+        ("events", "explode", "", 404),
+        ("events", "replay", "", 400),
+        ("events", "replay", "{}", 400),
+        ("events", "replay", r#"{"from":1,"ids":[]}"#, 400),
+        ("events", "replay", r#"{"form":1}"#, 400),
+        ("events", "replay", r#"{"since":"yesterday"}"#, 400),
+    ] {
+        let reply = house.order(name, what, body).await;
+        assert_eq!(reply.status, status, "{name} {what} {body}: {}", reply.body);
+        assert_eq!(reply.headers["content-type"], "application/problem+json");
+    }
+    assert_eq!(house.get("/api/v1/sinks/events/pause").await.status, 405);
+    assert_eq!(house.get("/api/v1/sinks?x=1").await.status, 400);
+    // A page of another site that an operator's browser has open.
+    let target = "/api/v1/sinks/events/pause";
+    let foreign =
+        exchange(house.admin, Method::POST, target, &[("origin", "https://evil.example")], vec![]).await;
+    assert_eq!(foreign.status, 403);
+    let own = format!("http://{}", house.admin);
+    assert_eq!(exchange(house.admin, Method::POST, target, &[("origin", &own)], vec![]).await.status, 200);
+    house.order("events", "resume", "").await;
+    house.stop();
+    let dir = house.ended().await;
+    assert_eq!(delivered(dir.path()).len(), 2);
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::house::{PATIENCE, delivered, exchange};
 use crate::process::{Process, readhook, write_config};
-use crate::vendor::{EASEMOB_SECRET, easemob_signed_with};
+use crate::vendor::{Callback, EASEMOB_SECRET, easemob, easemob_signed_with};
 
 fn run(arguments: &[&str]) -> Output {
     readhook().args(arguments).output().unwrap()
@@ -145,4 +145,63 @@ async fn hangup_takes_a_good_configuration_over_and_keeps_the_old_one_from_a_bad
     process.signal("TERM");
     assert_eq!(process.wait().code(), Some(0));
     assert_eq!(delivered(dir.path()).len(), 47);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_replayed_with_and_without_a_running_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write_config(dir.path());
+    let errand = |process: Option<&Process>, arguments: &[&str]| {
+        let mut command = readhook();
+        command.args(arguments).arg("--config").arg(&file);
+        // The configuration lets the system choose the port.
+        if let Some(process) = process {
+            command.env("READHOOK__ADMIN__LISTEN", process.admin.to_string());
+        }
+        command.output().unwrap()
+    };
+    let said = |output: &Output| (output.status.code(), text(&output.stdout).trim().to_owned());
+    let absent = errand(None, &["replay", "--sink", "events", "--from", "1"]);
+    assert_eq!(absent.status.code(), Some(74));
+    assert!(text(&absent.stderr).contains("there is no journal"), "{}", text(&absent.stderr));
+
+    let mut process = Process::start(&file);
+    for number in 0..5 {
+        let Callback { target, body } = easemob(number);
+        let reply = exchange(process.public, Method::POST, &target, &[], body.into_bytes()).await;
+        assert_eq!(reply.status, 200);
+    }
+    timeout(PATIENCE, async { while delivered(dir.path()).len() < 5 {} }).await.unwrap();
+    let fine = |what: &str| (Some(0), what.to_owned());
+    let running = |arguments: &[&str]| said(&errand(Some(&process), arguments));
+    assert_eq!(running(&["replay", "--sink", "events", "--from", "4"]), fine("2 delivered, 0 refused"));
+    assert_eq!(running(&["replay", "--sink", "events", "--since", "1h"]), fine("5 delivered, 0 refused"));
+    assert_eq!(running(&["redrive", "--sink", "events"]), fine("0 delivered, 0 refused"));
+    let deaf = errand(None, &["redrive", "--sink", "events"]);
+    assert_eq!(deaf.status.code(), Some(74), "its admin listener is elsewhere");
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+
+    let got = delivered(dir.path());
+    let id = |at: usize| got[at]["id"].as_str().unwrap().to_owned();
+    let two = format!("{},{}", id(0), id(3));
+    let stopped = said(&errand(None, &["replay", "--sink", "events", "--ids", &two]));
+    assert_eq!(stopped, fine("2 delivered, 0 refused"));
+    let stopped =
+        said(&errand(None, &["replay", "--sink", "events", "--since", "2999-01-01T00:00:00+08:00"]));
+    assert_eq!(stopped, fine("0 delivered, 0 refused"));
+    let again = delivered(dir.path());
+    let order: Vec<usize> =
+        again.iter().map(|receipt| got[..5].iter().position(|first| first == receipt).unwrap()).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 3, 4, 0, 1, 2, 3, 4, 0, 3]);
+
+    for wrong in [
+        &["replay", "--sink", "events"][..],
+        &["replay", "--sink", "events", "--since", "1h", "--from", "1"],
+        &["replay", "--sink", "events", "--since", "yesterday"],
+        &["replay", "--sink", "nosuch", "--from", "1"],
+        &["redrive"],
+    ] {
+        assert_eq!(errand(None, wrong).status.code(), Some(64), "{wrong:?}");
+    }
 }

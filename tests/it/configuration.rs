@@ -149,7 +149,7 @@ fn what_is_wrong_is_named_in_full() {
         ),
         ("[vendors.rongcloud.apps.demo]\napp_key = \"k\"", &["vendors.rongcloud.apps.demo.secrets"]),
         ("[sinks.x]\ntype = \"carrier_pigeon\"", &["sinks.x.type", "carrier_pigeon"]),
-        ("[sinks.x]\ntype = \"nats\"", &["sinks.x.type", "not in this version"]),
+        ("[sinks.x]\ntype = \"nats\"", &["sinks.x.url", "required"]),
         ("[sinks.x]\ntype = \"file\"", &["sinks.x.path"]),
         ("[sinks.x]\npath = \"y\"", &["sinks.x", "type"]),
         ("[sinks.x]\ntype = \"stdout\"\nbatch = 0", &["sinks.x.batch"]),

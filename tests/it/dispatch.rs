@@ -1,15 +1,15 @@
 //! From the journal to a sink, with a sink that does as it is told: order, retries, refusals, and where it goes on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use readhook::config::{JournalConfig, SinkConfig, SinkKind, StartAt};
-use readhook::dispatch::Dispatcher;
+use readhook::dispatch::{Command, Dispatcher, Handle, OrderError, Report, Selection};
 use readhook::journal::{Entry, Journal, Stored};
 use readhook::metrics::Metrics;
-use readhook::receipt::Scope;
+use readhook::receipt::{Scope, Timestamp};
 use readhook::sink::{BoxError, DeliverError, Sink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,10 +56,10 @@ impl Sink for Scripted {
         let act = self.script.lock().unwrap().pop_front().unwrap_or(Act::Take);
         match act {
             Act::Take => self.take(batch),
-            Act::Fail => return Err(DeliverError::Retry("told to fail".into())),
+            Act::Fail => return Err(DeliverError::retry("told to fail")),
             Act::Refuse(at) => {
                 self.take(&batch[..at]);
-                return Err(DeliverError::Reject { at, why: "told to refuse".into() });
+                return Err(DeliverError::reject(at, "told to refuse"));
             }
             Act::Hang => std::future::pending().await,
         }
@@ -69,6 +69,11 @@ impl Sink for Scripted {
     async fn probe(&self) -> Result<(), BoxError> {
         Ok(())
     }
+}
+
+/// The id of the receipt at a position.
+fn id(seq: i64) -> String {
+    format!("{seq:032x}")
 }
 
 struct Scene {
@@ -101,13 +106,13 @@ impl Scene {
                 event_key: false,
                 received_at: 1,
                 scope: Scope::Message,
-                json: "{}".to_owned(),
+                json: format!("{{\"id\":\"{}\"}}", id(*self.journal.head().borrow() + 1)),
             };
             self.journal.commit(vec![entry]).await.unwrap();
         }
     }
 
-    fn dispatch(&self, name: &str, sink: &Arc<Scripted>, from: StartAt) -> JoinHandle<()> {
+    fn dispatch(&self, name: &str, sink: &Arc<Scripted>, from: StartAt) -> (Handle, JoinHandle<()>) {
         let dispatcher = Dispatcher {
             name: name.to_owned(),
             config: SinkConfig { batch: 3.try_into().unwrap(), from, kind: SinkKind::Stdout },
@@ -116,8 +121,10 @@ impl Scene {
             metrics: self.metrics.clone(),
             standing: Arc::default(),
         };
+        let (handle, orders) = dispatcher.handle();
         #[expect(clippy::disallowed_methods, reason = "each test waits for it")]
-        tokio::spawn(dispatcher.run(self.stop.clone(), self.give_up.clone()))
+        let task = tokio::spawn(dispatcher.run(orders, self.stop.clone(), self.give_up.clone()));
+        (handle, task)
     }
 }
 
@@ -130,7 +137,7 @@ async fn order_holds_through_failures() {
     let scene = Scene::new();
     scene.commit(10).await;
     let sink = Scripted::new([Act::Take, Act::Fail, Act::Fail, Act::Take]);
-    let task = scene.dispatch("s", &sink, StartAt::Start);
+    let (_handle, task) = scene.dispatch("s", &sink, StartAt::Start);
     assert_eq!(sink.until_got(10).await, (1..=10).collect::<Vec<i64>>());
     scene.stop.cancel();
     ended(task).await;
@@ -142,7 +149,7 @@ async fn a_refused_receipt_is_parked_and_the_rest_goes_on() {
     let scene = Scene::new();
     scene.commit(6).await;
     let sink = Scripted::new([Act::Refuse(1), Act::Refuse(0), Act::Take]);
-    let task = scene.dispatch("s", &sink, StartAt::Start);
+    let (_handle, task) = scene.dispatch("s", &sink, StartAt::Start);
     assert_eq!(sink.until_got(4).await, [1, 4, 5, 6]);
     scene.stop.cancel();
     ended(task).await;
@@ -154,8 +161,8 @@ async fn a_sink_that_hangs_holds_up_neither_others_nor_the_end() {
     let scene = Scene::new();
     scene.commit(4).await;
     let (stuck, well) = (Scripted::new([Act::Take, Act::Hang]), Scripted::new([]));
-    let (stuck_task, well_task) =
-        (scene.dispatch("stuck", &stuck, StartAt::Start), scene.dispatch("well", &well, StartAt::Start));
+    let (_stuck, stuck_task) = scene.dispatch("stuck", &stuck, StartAt::Start);
+    let (_well, well_task) = scene.dispatch("well", &well, StartAt::Start);
     assert_eq!(well.until_got(4).await.len(), 4);
     assert_eq!(stuck.until_got(3).await, [1, 2, 3]);
     scene.stop.cancel();
@@ -171,7 +178,7 @@ async fn a_new_sink_begins_where_it_is_told_and_goes_on_where_it_was() {
     let scene = Scene::new();
     scene.commit(4).await;
     let late = Scripted::new([]);
-    let task = scene.dispatch("late", &late, StartAt::Now);
+    let (_handle, task) = scene.dispatch("late", &late, StartAt::Now);
     // Its cursor is there before anything new is, so that the new is after it.
     let mut head = scene.journal.head();
     assert_eq!(*head.borrow_and_update(), 4);
@@ -184,9 +191,98 @@ async fn a_new_sink_begins_where_it_is_told_and_goes_on_where_it_was() {
     ended(task).await;
     let again = Scripted::new([]);
     scene.commit(1).await;
-    let task = scene.dispatch("late", &again, StartAt::Start);
+    let (_handle, task) = scene.dispatch("late", &again, StartAt::Start);
     assert_eq!(again.until_got(1).await, [7]);
     ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_sink_rests_until_it_is_told_to_go_on_even_through_a_restart() {
+    let scene = Scene::new();
+    scene.commit(3).await;
+    let sink = Scripted::new([]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    sink.until_got(3).await;
+    handle.order(Command::Pause).await.unwrap();
+    scene.commit(3).await;
+    // A paused sink has nothing to do at the end, though there would be something.
+    scene.stop.cancel();
+    ended(task).await;
+    assert_eq!(scene.journal.cursor("s", 0).await.unwrap(), 3);
+
+    let scene = Scene { stop: CancellationToken::new(), ..scene };
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    // Orders are followed by the task itself, so after this one it has seen that it is paused.
+    handle.order(Command::Redrive).await.unwrap();
+    assert!(handle.standing.is_paused());
+    assert_eq!(sink.got.borrow().len(), 3);
+    handle.order(Command::Resume).await.unwrap();
+    assert_eq!(sink.until_got(6).await, [1, 2, 3, 4, 5, 6]);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_sink_can_be_paused_while_it_waits_for_its_next_try() {
+    let scene = Scene::new();
+    scene.commit(1).await;
+    let sink = Scripted::new((0..1000).map(|_| Act::Fail));
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    timeout(PATIENCE, async { while !handle.standing.is_failing() {} }).await.unwrap();
+    timeout(PATIENCE, handle.order(Command::Pause)).await.unwrap().unwrap();
+    assert_eq!(handle.standing.last_error().unwrap().why, "told to fail");
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_tried_again_and_those_refused_again_stay() {
+    let scene = Scene::new();
+    scene.commit(6).await;
+    let sink = Scripted::new([Act::Refuse(0), Act::Refuse(1), Act::Refuse(0), Act::Take]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(sink.until_got(3).await, [2, 5, 6]);
+    // 1, 3 and 4 are parked. In the first round 3 is refused again, in the second none.
+    sink.script.lock().unwrap().extend([Act::Refuse(1), Act::Fail, Act::Take]);
+    let report = handle.order(Command::Redrive).await.unwrap();
+    assert_eq!(report, Report { delivered: 2, refused: 1 });
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), [("s".to_owned(), 1)]);
+    let report = handle.order(Command::Redrive).await.unwrap();
+    assert_eq!(report, Report { delivered: 1, refused: 0 });
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), []);
+    assert_eq!(*sink.got.borrow(), [2, 5, 6, 1, 4, 3]);
+    assert_eq!(scene.metrics.dead_letters.with_label_values(&["s"]).get(), 0);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_is_delivered_again_on_request() {
+    let scene = Scene::new();
+    scene.commit(7).await;
+    let sink = Scripted::new([]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    sink.until_got(7).await;
+    let replay = async |selection| handle.order(Command::Replay(selection)).await.unwrap().delivered;
+    assert_eq!(replay(Selection::From(4)).await, 4);
+    assert_eq!(replay(Selection::Since(Timestamp::from_millis(1).unwrap())).await, 7);
+    assert_eq!(replay(Selection::Since(Timestamp::from_millis(2).unwrap())).await, 0);
+    let ids = BTreeSet::from([id(2), id(6), "no such".to_owned()]);
+    assert_eq!(replay(Selection::Ids(ids)).await, 2);
+    let again: Vec<i64> = sink.got.borrow()[7..].to_vec();
+    assert_eq!(again, [4, 5, 6, 7, 1, 2, 3, 4, 5, 6, 7, 2, 6]);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_a_sink_that_has_ended_says_so() {
+    let scene = Scene::new();
+    let sink = Scripted::new([]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    scene.stop.cancel();
+    ended(task).await;
+    assert!(matches!(handle.order(Command::Redrive).await, Err(OrderError::Ending)));
 }
 
 /// A house whose file sink has something in its way.

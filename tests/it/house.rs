@@ -102,6 +102,12 @@ impl House {
         exchange(self.admin, Method::GET, target, &[], Vec::new()).await
     }
 
+    /// Tells a sink what to do.
+    pub(crate) async fn order(&self, sink: &str, order: &str, body: &str) -> Reply {
+        let target = format!("/api/v1/sinks/{sink}/{order}");
+        exchange(self.admin, Method::POST, &target, &[], body.as_bytes().to_vec()).await
+    }
+
     /// Every receipt of the journal, oldest first, through the API.
     pub(crate) async fn receipts(&self) -> Vec<Value> {
         let mut receipts = Vec::new();

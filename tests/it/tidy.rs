@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
     ("log_limit", &[]),
     ("ban_guard", &[]),
+    ("backoff", &[]),
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
     ("vendor", &["config", "receipt"]),
@@ -19,16 +20,32 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("quarantine", &["config", "metrics"]),
     ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["config", "journal"]),
-    ("dispatch", &["clock", "config", "journal", "metrics", "sink"]),
-    ("ingest", &["ban_guard", "journal", "log_limit", "metrics", "quarantine", "receipt", "stamp", "vendor"]),
-    ("server", &["clock", "config", "ingest", "journal", "vendor"]),
-    ("admin", &["config", "dispatch", "ingest", "journal", "metrics", "receipt", "server"]),
+    ("dispatch", &["backoff", "clock", "config", "journal", "metrics", "receipt", "sink"]),
+    ("direct", &["backoff", "config", "dispatch", "journal", "log_limit", "metrics", "sink"]),
+    ("store", &["direct", "journal"]),
+    (
+        "ingest",
+        &[
+            "ban_guard",
+            "journal",
+            "log_limit",
+            "metrics",
+            "quarantine",
+            "receipt",
+            "stamp",
+            "store",
+            "vendor",
+        ],
+    ),
+    ("server", &["clock", "config", "ingest", "store", "vendor"]),
+    ("admin", &["config", "dispatch", "ingest", "journal", "metrics", "receipt", "server", "store"]),
     (
         "service",
         &[
             "admin",
             "clock",
             "config",
+            "direct",
             "dispatch",
             "ingest",
             "journal",
@@ -37,12 +54,26 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "receipt",
             "server",
             "sink",
+            "store",
             "vendor",
         ],
     ),
     (
         "cli",
-        &["config", "journal", "receipt", "sink", "telemetry", "Listeners", "RunError", "Signals", "run"],
+        &[
+            "clock",
+            "config",
+            "dispatch",
+            "journal",
+            "metrics",
+            "receipt",
+            "sink",
+            "telemetry",
+            "Listeners",
+            "RunError",
+            "Signals",
+            "run",
+        ],
     ),
 ];
 

@@ -1,0 +1,137 @@
+//! `GET /api/v1/sinks`, `POST /api/v1/sinks/{name}/pause|resume|redrive|replay`: how the sinks are doing, and what an
+//! operator can tell them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Admin;
+use super::problem::Problem;
+use crate::config::SinkConfig;
+use crate::dispatch::{Command, Handle, OrderError, Selection, Standing};
+use crate::receipt::Timestamp;
+
+/// The sinks, as an operator sees them.
+pub(crate) struct Sinks {
+    pub(crate) config: BTreeMap<String, SinkConfig>,
+    pub(crate) standings: BTreeMap<String, Arc<Standing>>,
+    /// None of them without a journal.
+    pub(crate) handles: BTreeMap<String, Handle>,
+}
+
+/// The body of a replay: exactly one of these.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wanted {
+    since: Option<Timestamp>,
+    from: Option<i64>,
+    ids: Option<Vec<String>>,
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    if query.is_some_and(|query| !query.is_empty()) {
+        return Err(Problem::bad_request("this takes no parameters"));
+    }
+    let dead_letters = match admin.store.journal() {
+        Some(journal) => journal.dead_letters().await.map_err(|error| Problem::internal(&error))?,
+        None => Vec::new(),
+    };
+    let head = admin.store.head();
+    let sinks = admin.sinks.config.iter().filter_map(|(name, config)| {
+        let standing = admin.sinks.standings.get(name)?;
+        let dead = dead_letters.iter().find(|(sink, _)| sink == name).map_or(0, |(_, count)| *count);
+        let mut sink = show(name, config, standing, head);
+        sink["dead_letters"] = dead.into();
+        Some(sink)
+    });
+    Ok(Json(json!({ "sinks": sinks.collect::<Vec<_>>() })))
+}
+
+fn show(name: &str, config: &SinkConfig, standing: &Standing, head: i64) -> Value {
+    let lag = standing.lag(head);
+    let state = match (standing.is_paused(), standing.is_failing()) {
+        (true, _) => "paused",
+        (false, true) => "failing",
+        (false, false) => "delivering",
+    };
+    let oldest = standing.oldest_waiting().filter(|_| lag > 0).and_then(Timestamp::from_millis);
+    let last_error = standing.last_error().map(|failure| json!({ "at": failure.at, "error": failure.why }));
+    json!({
+        "name": name,
+        "type": config.kind.word(),
+        "state": state,
+        "cursor": standing.cursor(),
+        "lag": lag,
+        "oldest_waiting": oldest,
+        "last_error": last_error,
+    })
+}
+
+pub(super) async fn order(
+    State(admin): State<Admin>,
+    Path((name, order)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    own_page(&headers)?;
+    if !admin.sinks.config.contains_key(&name) {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no sink `{name}`")));
+    }
+    let command = match order.as_str() {
+        "pause" => Command::Pause,
+        "resume" => Command::Resume,
+        "redrive" => Command::Redrive,
+        "replay" => Command::Replay(selection(&body)?),
+        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "a sink can pause, resume, redrive and replay")),
+    };
+    let handle = admin.sinks.handles.get(&name).ok_or_else(Problem::no_journal)?;
+    let report = handle.order(command.clone()).await.map_err(|error| match error {
+        OrderError::Destination { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        OrderError::Journal(_) => Problem::internal(&error),
+        OrderError::Ending | OrderError::Busy => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
+    })?;
+    Ok(Json(match command {
+        Command::Pause | Command::Resume => json!({ "name": name, "paused": handle.standing.is_paused() }),
+        Command::Redrive | Command::Replay(_) => {
+            json!({ "name": name, "delivered": report.delivered, "refused": report.refused })
+        }
+    }))
+}
+
+fn selection(body: &[u8]) -> Result<Selection, Problem> {
+    let wanted: Wanted =
+        serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))?;
+    match wanted {
+        Wanted { since: Some(moment), from: None, ids: None } => Ok(Selection::Since(moment)),
+        Wanted { since: None, from: Some(position), ids: None } => Ok(Selection::From(position)),
+        Wanted { since: None, from: None, ids: Some(ids) } => Ok(Selection::Ids(ids.into_iter().collect())),
+        Wanted { .. } => {
+            let detail =
+                "say what to replay: one of {\"since\":\"<RFC 3339>\"}, {\"from\":<position>}, {\"ids\":[…]}";
+            Err(Problem::bad_request(detail))
+        }
+    }
+}
+
+/// A page of some other site that is open in an operator's browser must not give orders here.
+fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let origin = origin.as_ref().and_then(|origin| origin.authority()).map(|authority| authority.as_str());
+    if origin.is_some() && origin == text(header::HOST) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, "this order came from a page of another site"))
+}

@@ -1,0 +1,170 @@
+//! `readhook replay` and `readhook redrive`: deliver receipts to a sink once more. A running service is asked to do it,
+//! for it alone delivers to its sinks; without one it is done here, with the journal held meanwhile.
+
+#![expect(clippy::print_stdout, reason = "what came of it is the output")]
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::ask::{ask, reachable};
+use super::{Exit, complain, load, say};
+use crate::clock;
+use crate::config::{AckAfter, Config, StartAt};
+use crate::dispatch::{Command, Dispatcher, Report, Selection};
+use crate::journal::{Journal, OpenError, Probe, probe};
+use crate::metrics::Metrics;
+use crate::receipt::Timestamp;
+use crate::sink::{self, BoxError};
+
+/// A moment as an operator writes it: RFC 3339, or how long ago.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment(Timestamp);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(moment) = Timestamp::parse_rfc3339(text) {
+            return Ok(Self(moment));
+        }
+        let ago: Result<jiff::Span, _> = text.parse();
+        let ago = ago.and_then(|ago| ago.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
+        let ago =
+            ago.map_err(|_| "neither RFC 3339, as 2026-11-20T08:00:00Z, nor a time ago, as 90m or 3d")?;
+        let millis = i64::try_from(ago.as_millis()).map_err(|_| "too long ago")?;
+        let moment = Timestamp::from_millis(clock::now().as_millis().saturating_sub(millis));
+        moment.map(Self).ok_or_else(|| "too long ago".to_owned())
+    }
+}
+
+/// What `replay` was told on the command line; clap sees to it that it is exactly one of these.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// What came at this time or later: RFC 3339, or how long ago (90m, 2h, 3d).
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// What is at this position of the journal or behind it.
+    #[arg(long, value_name = "POSITION")]
+    from: Option<i64>,
+    /// These receipts, by id.
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    ids: Vec<String>,
+}
+
+impl Which {
+    fn selection(self) -> Selection {
+        match (self.since, self.from) {
+            (Some(Moment(moment)), _) => Selection::Since(moment),
+            (None, Some(position)) => Selection::From(position),
+            (None, None) => Selection::Ids(self.ids.into_iter().collect()),
+        }
+    }
+}
+
+pub(super) fn replay(file: Option<&Path>, sink: &str, which: Which) -> Exit {
+    run(file, sink, &Command::Replay(which.selection()))
+}
+
+pub(super) fn redrive(file: Option<&Path>, sink: &str) -> Exit {
+    run(file, sink, &Command::Redrive)
+}
+
+fn run(file: Option<&Path>, sink: &str, command: &Command) -> Exit {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(&error);
+            return Exit::Config;
+        }
+    };
+    if !config.sinks.contains_key(sink) {
+        let names: Vec<&str> = config.sinks.keys().map(String::as_str).collect();
+        say(&format!("no sink is called `{sink}`; there are: {}", names.join(", ")));
+        return Exit::Usage;
+    }
+    if config.delivery.ack_after == AckAfter::Sinks {
+        say("delivery.ack_after is \"sinks\": there is no journal to deliver from");
+        return Exit::Usage;
+    }
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+        return Exit::Io;
+    };
+    let done = match probe(&config.journal.path) {
+        Ok(Probe::Held) => runtime.block_on(by_the_service(&config, sink, command)),
+        Ok(Probe::Whole(_)) => runtime.block_on(here(&config, sink, command)),
+        Ok(Probe::Absent) => Err(format!("there is no journal `{}`", config.journal.path.display()).into()),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(report) => {
+            println!("{} delivered, {} refused", report.delivered, report.refused);
+            Exit::Ok
+        }
+        Err(error) => {
+            complain(&*error);
+            match error.downcast_ref::<OpenError>() {
+                Some(OpenError::Held { .. }) => Exit::Unavailable,
+                Some(_) | None => Exit::Io,
+            }
+        }
+    }
+}
+
+/// Asks the running service, and waits until it has done it.
+async fn by_the_service(config: &Config, sink: &str, command: &Command) -> Result<Report, BoxError> {
+    let body = match command {
+        Command::Replay(Selection::Since(moment)) => json!({ "since": moment }),
+        Command::Replay(Selection::From(position)) => json!({ "from": position }),
+        Command::Replay(Selection::Ids(ids)) => json!({ "ids": ids }),
+        Command::Pause | Command::Resume | Command::Redrive => Value::Null,
+    };
+    let path = format!("/api/v1/sinks/{sink}/{command}");
+    let address = reachable(config.admin.listen).to_string();
+    let token = config.admin.token.as_ref();
+    let answer = ask(&address, Method::POST, &path, token, body.to_string()).await;
+    let (status, answer) = answer.map_err(|error| {
+        format!("a service holds the journal, and its admin listener {address} does not answer: {error}")
+    })?;
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+    if !status.is_success() {
+        let why = answer["detail"].as_str().unwrap_or("no reason given");
+        return Err(format!("the running service says {status}: {why}").into());
+    }
+    let count = |name: &str| answer[name].as_u64().unwrap_or_default();
+    Ok(Report { delivered: count("delivered"), refused: count("refused") })
+}
+
+/// Does it in this process, which holds the journal meanwhile.
+async fn here(config: &Config, sink: &str, command: &Command) -> Result<Report, BoxError> {
+    let sink_config = config.sinks.get(sink).ok_or("no such sink")?;
+    let metrics = Metrics::new()?;
+    let journal = Journal::open(&config.journal, &metrics)?;
+    let dispatcher = Dispatcher {
+        name: sink.to_owned(),
+        config: sink_config.clone(),
+        sink: sink::open(sink_config)?,
+        journal: journal.clone(),
+        metrics,
+        standing: Arc::default(),
+    };
+    let start = match sink_config.from {
+        StartAt::Start => 0,
+        StartAt::Now => *journal.head().borrow(),
+    };
+    let never = CancellationToken::new();
+    let done = match command {
+        Command::Replay(selection) => {
+            let cursor = journal.cursor(sink, start).await?;
+            dispatcher.replay(selection.clone(), cursor, &never).await
+        }
+        Command::Redrive | Command::Pause | Command::Resume => dispatcher.redrive(&never).await,
+    };
+    journal.close().await;
+    Ok(done?)
+}

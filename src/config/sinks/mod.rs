@@ -1,0 +1,197 @@
+//! `[sinks.<name>]`: what a sink of each type can be told. Each type reads its own settings; which types this build has
+//! is decided by cargo features.
+
+mod http;
+mod kafka;
+mod nats;
+mod postgres;
+mod redis;
+mod settings;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::http::Uri;
+use serde::Deserialize;
+
+pub use http::{HttpMode, HttpSink};
+pub use kafka::{Compression, KafkaSink, Sasl, SaslMechanism};
+pub use nats::NatsSink;
+pub use postgres::PostgresSink;
+pub use redis::RedisSink;
+pub use tls::TlsFiles;
+
+use super::{ConfigError, Secret};
+use settings::Settings;
+
+/// One sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkConfig {
+    /// The most receipts that it is given at once.
+    pub batch: NonZeroUsize,
+    /// Where a sink begins that the journal has not seen before.
+    pub from: StartAt,
+    /// What it is.
+    pub kind: SinkKind,
+}
+
+/// Where a new sink begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartAt {
+    /// With the oldest receipt that the journal still has.
+    #[default]
+    Start,
+    /// With the next one that comes.
+    Now,
+}
+
+/// The types of sinks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SinkKind {
+    /// One JSON line each on standard output.
+    Stdout,
+    /// One JSON line each at the end of a file.
+    File {
+        /// The file; its folder is created.
+        path: PathBuf,
+    },
+    /// CloudEvents by HTTP.
+    Http(HttpSink),
+    /// NATS JetStream.
+    Nats(NatsSink),
+    /// Kafka.
+    Kafka(KafkaSink),
+    /// Redis Streams.
+    Redis(RedisSink),
+    /// A table of PostgreSQL.
+    Postgres(PostgresSink),
+}
+
+impl SinkKind {
+    /// The word in the configuration.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File { .. } => "file",
+            Self::Http(_) => "http",
+            Self::Nats(_) => "nats",
+            Self::Kafka(_) => "kafka",
+            Self::Redis(_) => "redis",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
+/// The types, and the cargo feature that each needs, if it does and this build is without.
+const TYPES: [(&str, Option<&str>); 7] = [
+    ("stdout", None),
+    ("file", None),
+    ("http", if cfg!(feature = "sink-http") { None } else { Some("sink-http") }),
+    ("nats", if cfg!(feature = "sink-nats") { None } else { Some("sink-nats") }),
+    ("kafka", if cfg!(feature = "sink-kafka") { None } else { Some("sink-kafka") }),
+    ("redis", if cfg!(feature = "sink-redis") { None } else { Some("sink-redis") }),
+    ("postgres", if cfg!(feature = "sink-postgres") { None } else { Some("sink-postgres") }),
+];
+
+const DEFAULT_BATCH: NonZeroUsize = NonZeroUsize::new(1000).expect("1000 is not 0");
+
+/// How long something may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(NonZeroU64);
+
+impl Timeout {
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(self.0.get())
+    }
+
+    fn read(settings: &mut Settings, default_ms: u64) -> Result<Self, ConfigError> {
+        let millis = settings.or("timeout_ms", default_ms)?;
+        NonZeroU64::new(millis)
+            .map(Self)
+            .ok_or_else(|| settings.wrong("timeout_ms", "0 leaves no time at all"))
+    }
+}
+
+/// Reads every sink's section by its type.
+pub(super) fn read(
+    sections: BTreeMap<String, config::Value>,
+) -> Result<BTreeMap<String, SinkConfig>, ConfigError> {
+    sections.into_iter().map(|(name, section)| Ok((name.clone(), read_one(&name, section)?))).collect()
+}
+
+fn read_one(name: &str, section: config::Value) -> Result<SinkConfig, ConfigError> {
+    let mut settings = Settings::of(name, section)?;
+    let word: Option<String> = settings.take("type")?;
+    let word = word.ok_or_else(|| settings.wrong("type", format!("required: one of {}", words())))?;
+    let Some((_, left_out)) = TYPES.iter().find(|(known, _)| *known == word) else {
+        let problem = format!("no sink has the type `{word}`; there are {}", words());
+        return Err(settings.wrong("type", problem));
+    };
+    if let Some(feature) = left_out {
+        let problem = format!(
+            "this build of readhook was made without `{word}` sinks; build it with `cargo build --release \
+             --features {feature}`"
+        );
+        return Err(settings.wrong("type", problem));
+    }
+    let batch: Option<NonZeroUsize> = settings.take("batch")?;
+    let from = settings.or("from", StartAt::default())?;
+    let kind = match word.as_str() {
+        "stdout" => SinkKind::Stdout,
+        "http" => SinkKind::Http(HttpSink::read(&mut settings)?),
+        "nats" => SinkKind::Nats(NatsSink::read(&mut settings)?),
+        "kafka" => SinkKind::Kafka(KafkaSink::read(&mut settings)?),
+        "redis" => SinkKind::Redis(RedisSink::read(&mut settings)?),
+        "postgres" => SinkKind::Postgres(PostgresSink::read(&mut settings)?),
+        _ => SinkKind::File { path: file_path(&mut settings)? },
+    };
+    settings.end()?;
+    Ok(SinkConfig { batch: batch.unwrap_or(DEFAULT_BATCH), from, kind })
+}
+
+fn words() -> String {
+    TYPES.map(|(word, _)| word).join(", ")
+}
+
+fn file_path(settings: &mut Settings) -> Result<PathBuf, ConfigError> {
+    let path: Option<PathBuf> = settings.take("path")?;
+    let given = path.filter(|path| !path.as_os_str().is_empty());
+    given.ok_or_else(|| settings.wrong("path", "a file sink needs a path"))
+}
+
+/// The address of a server. What is wrong with it is said without showing it.
+fn url(settings: &mut Settings, schemes: &[&str]) -> Result<Secret, ConfigError> {
+    let url = settings.required_secret("url")?;
+    check_url(url.expose(), schemes).map_err(|problem| settings.wrong("url", problem))?;
+    Ok(url)
+}
+
+/// The addresses of servers, separated by commas.
+fn urls(settings: &mut Settings, schemes: &[&str]) -> Result<Secret, ConfigError> {
+    let urls = settings.required_secret("url")?;
+    for url in urls.expose().split(',') {
+        check_url(url.trim(), schemes).map_err(|problem| settings.wrong("url", problem))?;
+    }
+    Ok(urls)
+}
+
+fn check_url(url: &str, schemes: &[&str]) -> Result<(), String> {
+    check_scheme(url, schemes)?;
+    match url.parse::<Uri>() {
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(()),
+        Ok(_) => Err("names no host".to_owned()),
+        Err(error) => Err(format!("not a URL: {error}")),
+    }
+}
+
+fn check_scheme(url: &str, schemes: &[&str]) -> Result<(), String> {
+    match url.split_once("://") {
+        Some((scheme, _)) if schemes.contains(&scheme) => Ok(()),
+        _ => Err(format!("must begin with {}://", schemes.join(":// or "))),
+    }
+}

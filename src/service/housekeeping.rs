@@ -1,0 +1,47 @@
+//! Housekeeping of the journal: retention, and finding out when a disk that failed takes writes again.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::clock;
+use crate::journal::{Journal, JournalError};
+use crate::receipt::Timestamp;
+
+/// How many receipts retention forgets in one step, and the pause after it: short enough that a commit which comes
+/// just then hardly waits.
+const PRUNE_STEP: u32 = 500;
+const PRUNE_PAUSE: Duration = Duration::from_millis(20);
+/// How often retention and a failed disk are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// Forgets what is old enough, and finds out when a disk that failed takes writes again.
+pub(super) async fn housekeeping(journal: Journal, retention_days: u32, sinks: Vec<String>) {
+    let mut tick = interval(HOUSEKEEPING);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if !journal.takes_writes() && journal.try_write().await.is_ok() {
+            tracing::info!("the journal takes writes again");
+        }
+        if retention_days == 0 {
+            continue;
+        }
+        let before = clock::now().as_millis() - i64::from(retention_days) * DAY;
+        let Some(before) = Timestamp::from_millis(before) else {
+            continue;
+        };
+        if let Err(error) = prune(&journal, before, &sinks).await {
+            tracing::warn!(%error, "retention could not forget old receipts");
+        }
+    }
+}
+
+async fn prune(journal: &Journal, before: Timestamp, sinks: &[String]) -> Result<(), JournalError> {
+    while journal.prune(before, sinks.to_vec(), PRUNE_STEP).await? == PRUNE_STEP {
+        sleep(PRUNE_PAUSE).await;
+    }
+    Ok(())
+}

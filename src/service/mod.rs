@@ -1,0 +1,176 @@
+//! The whole service: builds everything, and owns how it ends. Shutdown goes the way the data goes: no new
+//! connections, requests under way are answered, the journal is flushed, the sinks catch up, the files are closed.
+
+mod delivery;
+mod housekeeping;
+mod reload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{Admin, Routes, Sinks};
+use crate::config::{AckAfter, Config, ConfigError, ServerConfig};
+use crate::ingest::Ingest;
+use crate::journal::OpenError;
+use crate::metrics::Metrics;
+use crate::quarantine::Quarantine;
+use crate::server::connection::{Bounds, Patience, serve};
+use crate::server::health::Health;
+use crate::server::{Door, Public};
+use crate::sink::BoxError;
+use crate::vendor::Vendors;
+use delivery::Delivery;
+use housekeeping::housekeeping;
+use reload::{announce_apps, reload, warn_about};
+
+/// The sockets, bound by the caller so that a test can choose port 0.
+pub struct Listeners {
+    /// Where vendors call.
+    pub public: TcpListener,
+    /// Where operators look.
+    pub admin: TcpListener,
+}
+
+/// What the outside can tell a running service.
+pub struct Signals {
+    /// Ends it in good order.
+    pub stop: CancellationToken,
+    /// Asks to go on with this configuration, already checked. With an error it is logged, and the old one stays. Either
+    /// way the sinks let go of files that may have been moved away.
+    pub reload: mpsc::Receiver<Result<Config, ConfigError>>,
+}
+
+/// The service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The quarantine cannot be opened.
+    #[error(transparent)]
+    Quarantine(std::io::Error),
+    /// A sink cannot be set up as it is configured.
+    #[error("sinks.{name}: {why}")]
+    Sink {
+        /// Which one.
+        name: String,
+        /// Why not.
+        why: BoxError,
+    },
+    /// Two metrics have one name: a fault of this program.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs until told to stop, and returns when everything accepted is on disk and the sinks had their time.
+///
+/// # Errors
+/// Only before it begins to listen.
+pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Result<(), RunError> {
+    let metrics = Metrics::new()?;
+    let tasks = TaskTracker::new();
+    let Delivery { store, sinks, standings, handles, flushed, give_up } =
+        Delivery::start(&config, &metrics, &tasks).await?;
+    let journal = store.journal().cloned();
+    let quarantine = open_quarantine(&config, &metrics)?;
+    let vendors = Vendors::configure(&config.vendors);
+    warn_about(&config, &vendors);
+    announce_apps(&vendors, &metrics);
+
+    let ban_guard = config.vendors.easemob.ban_guard;
+    let ingest = Arc::new(Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone()));
+    let health = Health::new(store.clone());
+    let door = Door::new(ingest.clone(), vendors, config.server.clone());
+    let admin = Admin {
+        store,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        ingest: ingest.clone(),
+        sinks: Arc::new(Sinks { config: config.sinks.clone(), standings, handles }),
+        token: config.admin.token.clone(),
+    };
+
+    let address =
+        |listener: &TcpListener| listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+    let (public, private) = (address(&listeners.public), address(&listeners.admin));
+    tracing::info!("callbacks on http://{public}, admin on http://{private}");
+
+    let admin_stop = CancellationToken::new();
+    let bounds = bounds(&config.server);
+    tasks.spawn(serve(listeners.admin, Routes::new(admin), bounds, admin_stop.clone()));
+    if let Some(journal) = journal.clone() {
+        let names = config.sinks.keys().cloned().collect();
+        let keeper = housekeeping(journal, config.journal.retention_days, names);
+        tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
+    }
+    let drain = config.delivery.drain();
+    let reloader = reload(signals.reload, config, door.clone(), sinks, metrics);
+    tasks.spawn(cancelled_by(admin_stop.clone(), reloader));
+
+    let drained = health.clone();
+    let stop = signals.stop.clone();
+    tasks.spawn(async move {
+        stop.cancelled().await;
+        drained.drain();
+    });
+    serve(listeners.public, Public::new(door, health), bounds, signals.stop).await;
+
+    // Every request has its answer, so everything accepted is in the journal: from here on the head stands still.
+    tracing::info!("no more callbacks; waiting for the sinks");
+    flushed.cancel();
+    admin_stop.cancel();
+    tasks.close();
+    if journal.is_none() {
+        // Whoever still waits in vain has been answered; what the sinks have under way nobody has been promised.
+        give_up.cancel();
+    }
+    if timeout(drain, tasks.wait()).await.is_err() {
+        tracing::warn!("a sink could not catch up in time; it will go on where it is at the next start");
+        give_up.cancel();
+        tasks.wait().await;
+    }
+    if let Some(journal) = journal {
+        journal.close().await;
+    }
+    if let Some(ingest) = Arc::into_inner(ingest) {
+        ingest.close();
+    }
+    Ok(())
+}
+
+/// Without a journal the quarantine is a help and no condition: a replica may have no disk to write to.
+fn open_quarantine(config: &Config, metrics: &Metrics) -> Result<Quarantine, RunError> {
+    let opened = Quarantine::open(&config.journal.path, &config.quarantine, metrics);
+    match (opened, config.delivery.ack_after) {
+        (Ok(quarantine), _) => Ok(quarantine),
+        (Err(error), AckAfter::Journal) => Err(RunError::Quarantine(error)),
+        (Err(error), AckAfter::Sinks) => {
+            tracing::warn!(%error, "going on without quarantine: callbacks that cannot be used are not kept");
+            Ok(Quarantine::none(metrics))
+        }
+    }
+}
+
+async fn cancelled_by(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn bounds(server: &ServerConfig) -> Bounds {
+    Bounds {
+        patience: Patience {
+            idle: Duration::from_secs(server.keep_alive_seconds),
+            head: Duration::from_millis(server.header_timeout_ms),
+        },
+        head_bytes: server.header_limit_bytes,
+        connections: server.max_connections,
+    }
+}

@@ -1,0 +1,100 @@
+//! New configurations while it runs, and what an operator should know of each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::config::{AckAfter, Config, ConfigError, LogConfig};
+use crate::metrics::Metrics;
+use crate::receipt::VendorName;
+use crate::server::Door;
+use crate::sink::Sink;
+use crate::vendor::Vendors;
+
+/// Puts new configurations into effect as they come: the vendors' apps and secrets at once. Sinks let go of their
+/// files with each. What needs a restart is named.
+pub(super) async fn reload(
+    mut configs: mpsc::Receiver<Result<Config, ConfigError>>,
+    mut current: Config,
+    door: Door,
+    sinks: BTreeMap<String, Arc<dyn Sink>>,
+    metrics: Metrics,
+) {
+    while let Some(new) = configs.recv().await {
+        for sink in sinks.values() {
+            sink.reopen().await;
+        }
+        let new = match new {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken over; the old one stays");
+                continue;
+            }
+        };
+        let vendors = Vendors::configure(&new.vendors);
+        warn_about(&new, &vendors);
+        announce_apps(&vendors, &metrics);
+        door.replace(vendors);
+        let LogConfig { format } = new.log;
+        let unchanged = [
+            ("server", new.server == current.server),
+            ("admin", new.admin == current.admin),
+            ("journal", new.journal == current.journal),
+            ("quarantine", new.quarantine == current.quarantine),
+            ("delivery", new.delivery == current.delivery),
+            ("log", format == current.log.format),
+            ("sinks", new.sinks == current.sinks),
+            ("vendors.easemob.ban_guard", new.vendors.easemob.ban_guard == current.vendors.easemob.ban_guard),
+        ];
+        for (section, _) in unchanged.iter().filter(|(_, unchanged)| !unchanged) {
+            tracing::warn!("[{section}] has changed; that takes effect with a restart");
+        }
+        tracing::info!("the vendors' apps and secrets are those of the new configuration");
+        current.vendors = new.vendors;
+    }
+}
+
+/// What an operator should know at every start and with every new configuration.
+pub(super) fn warn_about(config: &Config, vendors: &Vendors) {
+    if vendors.routes().is_empty() {
+        tracing::warn!("no vendor has an app configured, so every callback is answered 404");
+    }
+    for route in vendors.routes() {
+        tracing::info!(vendor = %route.vendor.name(), apps = ?route.vendor.apps(), "serving /webhooks/{}", route.path);
+    }
+    for (name, _) in config.vendors.openim.apps.iter().filter(|(_, app)| app.allow_unauthenticated) {
+        tracing::warn!(
+            "vendors.openim.apps.{name}.allow_unauthenticated = true: anybody who reaches this port can make up reads"
+        );
+    }
+    for (name, _) in config.vendors.tencent.apps.iter().filter(|(_, app)| app.secrets.is_empty()) {
+        tracing::warn!(
+            "vendors.tencent.apps.{name} has no callback token: anybody who knows the SdkAppid can make up reads"
+        );
+    }
+    let test_only = config.vendors.secrets().any(|secret| secret.expose().starts_with("test-only-"));
+    if test_only {
+        tracing::warn!(
+            "this configuration has test-only secrets that everybody knows; it is for trying things out, not for \
+             production"
+        );
+    }
+    if config.delivery.ack_after == AckAfter::Sinks {
+        tracing::info!("no journal: vendors are answered when every sink has their receipts");
+    }
+    if config.sinks.is_empty() {
+        tracing::warn!("no sink is configured: receipts stay in the journal");
+    }
+}
+
+/// An app that has never called shows as 0, so that silence can be told from a typing error.
+pub(super) fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
+    for route in vendors.routes() {
+        for app in route.vendor.apps() {
+            let labels = [route.vendor.name().as_str(), app.as_str()];
+            let _at_zero = metrics.last_callback_timestamp_seconds.with_label_values(&labels);
+        }
+    }
+    VendorName::ALL.into_iter().for_each(|name| drop(metrics.of(name)));
+}

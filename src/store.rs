@@ -1,0 +1,69 @@
+//! What makes receipts durable before a vendor is answered: the journal, or the sinks themselves. `ingest` does not
+//! know which.
+
+use crate::direct::{Direct, DirectError};
+use crate::journal::{Committed, Entry, Journal, JournalError, Seq};
+
+/// Where receipts are safe.
+#[derive(Clone)]
+pub(crate) enum Store {
+    /// On this machine's disk.
+    Journal(Journal),
+    /// At every sink's destination.
+    Direct(Direct),
+}
+
+/// Receipts that are not safe.
+#[derive(Debug)]
+pub(crate) enum StoreError {
+    /// Trying again may help.
+    Unavailable,
+    /// A destination refuses one of them for good, so trying again will not help before somebody mends something.
+    Refused,
+}
+
+impl Store {
+    /// Makes receipts durable, all or none as far as the vendor is concerned.
+    ///
+    /// Cancel safe: they may become durable all the same, and the vendor's repeat is then known by its id.
+    pub(crate) async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, StoreError> {
+        match self {
+            Self::Journal(journal) => journal.commit(entries).await.map_err(|error| match error {
+                // The writer has logged why.
+                JournalError::Write(_)
+                | JournalError::Read(_)
+                | JournalError::Overloaded
+                | JournalError::Closed => StoreError::Unavailable,
+            }),
+            Self::Direct(direct) => direct.commit(entries).await.map_err(|error| match error {
+                DirectError::Overloaded | DirectError::Closed => StoreError::Unavailable,
+                DirectError::Refused => StoreError::Refused,
+            }),
+        }
+    }
+
+    /// Whether commits can succeed, as far as is known. Sinks that are down do not count: they may be back with the next
+    /// callback.
+    pub(crate) fn takes_writes(&self) -> bool {
+        match self {
+            Self::Journal(journal) => journal.takes_writes(),
+            Self::Direct(_) => true,
+        }
+    }
+
+    /// The position of the newest receipt; without a journal, how many have come.
+    pub(crate) fn head(&self) -> Seq {
+        match self {
+            Self::Journal(journal) => *journal.head().borrow(),
+            Self::Direct(direct) => direct.head(),
+        }
+    }
+
+    /// The journal, if there is one.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        match self {
+            Self::Journal(journal) => Some(journal),
+            Self::Direct(_) => None,
+        }
+    }
+}
