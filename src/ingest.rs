@@ -10,11 +10,12 @@ use crate::ban_guard::{Advice, BanGuard};
 use crate::journal::{Committed, Entry};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
+use crate::passthrough::{Forwarded, Passthrough};
 use crate::quarantine::{Quarantine, Suspect};
 use crate::receipt::{Scope, VendorName};
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
-use crate::vendor::{Answer, DecodeError, Incoming, Opened, Outcome, Vendor, authenticate};
+use crate::vendor::{Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Vendor, authenticate};
 
 /// Takes callbacks in.
 pub(crate) struct Ingest {
@@ -27,12 +28,35 @@ pub(crate) struct Ingest {
     log: LogLimit,
 }
 
+/// What goes back to a vendor.
+pub(crate) enum Reply {
+    /// In its dialect, from its room.
+    Ours(Answer),
+    /// As an upstream said it.
+    Theirs(Forwarded),
+}
+
+/// What a second look at a callback found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Good, and some of its receipts are new.
+    Accepted,
+    /// Good, and all of them are there already.
+    Duplicate,
+    /// Nothing for us.
+    Ignored,
+    /// As bad as before.
+    Bad,
+    /// Good, and could not be made durable.
+    Unavailable,
+}
+
 /// How far a callback got without waiting for anything.
 enum Read {
     /// Its receipts, to be stored.
     Receipts(Vec<Entry>),
-    /// Not a read event, with the answer that suits it.
-    Neighbour(Answer),
+    /// Not a read event, with the answer that suits it, and whether it may be handed on.
+    Neighbour { allow: Answer, onward: bool },
     /// It ends here.
     Over(Outcome),
 }
@@ -47,14 +71,61 @@ impl Ingest {
     /// Takes one callback from its last byte to its answer.
     ///
     /// Dropped half-way (the vendor hung up), it has either stored nothing or everything, never a part.
-    pub(crate) async fn take(&self, vendor: &dyn Vendor, request: Incoming, begun: Instant) -> Answer {
-        let outcome = match self.read(vendor, &request) {
-            Read::Neighbour(allow) => return self.finish(vendor, request, begun, Outcome::Ignored, allow),
+    pub(crate) async fn take(
+        &self,
+        vendor: &dyn Vendor,
+        passthrough: Option<&Passthrough>,
+        request: Incoming,
+        begun: Instant,
+    ) -> Reply {
+        let outcome = match self.read(vendor, &request, passthrough.is_some()) {
+            Read::Neighbour { allow, onward } => {
+                let forwarded = match passthrough {
+                    Some(passthrough) if onward => passthrough.forward(&request, begun).await,
+                    Some(passthrough) => {
+                        passthrough.keep();
+                        None
+                    }
+                    None => None,
+                };
+                let allow = self.finish(vendor, request, begun, Outcome::Ignored, allow);
+                return forwarded.map_or(Reply::Ours(allow), Reply::Theirs);
+            }
             Read::Over(outcome) => outcome,
             Read::Receipts(entries) => self.commit(vendor, &request, entries).await,
         };
         let answer = vendor.answer(&outcome);
-        self.finish(vendor, request, begun, outcome, answer)
+        Reply::Ours(self.finish(vendor, request, begun, outcome, answer))
+    }
+
+    /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
+    /// counted as a callback, and not kept again.
+    pub(crate) async fn reconsider(&self, vendor: &dyn Vendor, request: &Incoming, dry_run: bool) -> Verdict {
+        let entries = match self.read(vendor, request, false) {
+            Read::Neighbour { .. } => return Verdict::Ignored,
+            Read::Over(_) => return Verdict::Bad,
+            Read::Receipts(entries) if entries.is_empty() => return Verdict::Ignored,
+            Read::Receipts(_) if dry_run => return Verdict::Accepted,
+            Read::Receipts(entries) => entries,
+        };
+        match self.store.commit(entries).await {
+            Ok(committed) => {
+                self.count(vendor.name(), &committed);
+                match (committed.new_total(), committed.conflicts) {
+                    (0, 0) => Verdict::Duplicate,
+                    // What contradicts what is stored stays where somebody can look at it.
+                    (_, 1..) => Verdict::Bad,
+                    (_, 0) => Verdict::Accepted,
+                }
+            }
+            Err(StoreError::Refused) => Verdict::Bad,
+            Err(StoreError::Unavailable) => Verdict::Unavailable,
+        }
+    }
+
+    /// Where callbacks are kept that could not be used.
+    pub(crate) fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 
     /// Ends a request that never became a callback: its body was too large, too slow or broken.
@@ -91,9 +162,10 @@ impl Ingest {
 
     /// Reads a callback; if a vendor's room has a fault that panics, the vendor still hears its own words, and the
     /// callback is kept.
-    fn read(&self, vendor: &dyn Vendor, request: &Incoming) -> Read {
+    fn read(&self, vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool) -> Read {
         let metrics = self.metrics_of(vendor.name());
-        catch_unwind(AssertUnwindSafe(|| read(vendor, request, metrics))).unwrap_or_else(|_| {
+        let read = || read(vendor, request, has_passthrough, metrics);
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             tracing::error!(
                 vendor = vendor.name().as_str(),
                 "a callback made readhook panic; it is in quarantine"
@@ -212,12 +284,14 @@ impl Ingest {
 }
 
 /// Everything that needs no waiting.
-fn read(vendor: &dyn Vendor, request: &Incoming, metrics: &VendorMetrics) -> Read {
+fn read(vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, metrics: &VendorMetrics) -> Read {
     let callback = match vendor.open(request) {
         Ok(Opened::Read(callback)) => callback,
-        Ok(Opened::Neighbour(neighbour)) => {
-            tracing::debug!(vendor = vendor.name().as_str(), command = %neighbour.command, "a neighbour");
-            return Read::Neighbour(neighbour.allow);
+        Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
+            tracing::debug!(vendor = vendor.name().as_str(), command = %callback.command, "a neighbour");
+            // Nothing is done with it unless somebody else would believe that it came through us.
+            let onward = has_passthrough && vendor.verify(&callback).is_ok();
+            return Read::Neighbour { allow, onward };
         }
         Err(fault) => return Read::Over(fault.into()),
     };
@@ -246,10 +320,10 @@ fn suspect(vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) -> Suspec
         .collect();
     Suspect {
         at: request.received_at.as_millis(),
-        vendor: vendor.name().as_str(),
+        vendor: vendor.name().as_str().into(),
         client: request.client.to_string(),
-        outcome: outcome.as_str(),
-        reason: outcome.reason(),
+        outcome: outcome.as_str().into(),
+        reason: outcome.reason().into(),
         path: request.uri.path().to_owned(),
         query: request.query().to_owned(),
         headers: serde_json::to_string(&headers).unwrap_or_default(),

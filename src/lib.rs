@@ -22,9 +22,12 @@ mod ban_guard;
 mod clock;
 mod ingest;
 mod log_limit;
+mod passthrough;
 mod quarantine;
+mod requeue;
 mod server;
 mod service;
 mod store;
+mod tls;
 
 pub use service::{Listeners, RunError, Signals, run};

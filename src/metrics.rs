@@ -40,6 +40,8 @@ pub struct Metrics {
     pub sink_deliveries: IntCounterVec,
     /// Receipts that a sink's destination refused for good, by sink.
     pub dead_letters: IntGaugeVec,
+    /// Neighbours with a passthrough, by vendor and result.
+    pub passthrough: IntCounterVec,
     /// Callbacks in quarantine.
     pub quarantine_entries: IntGauge,
     /// Callbacks that should be in quarantine and were let go, because its own queue was full or its disk failed.
@@ -101,6 +103,11 @@ impl Metrics {
                 &["sink", "result"],
             )?,
             dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
+            passthrough: counters(
+                "passthrough_total",
+                "Neighbours with a passthrough: answered by the upstream, or open, full, late, failed, unauthentic.",
+                &["vendor", "result"],
+            )?,
             quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
             quarantine_lost: IntCounter::new(
                 "quarantine_lost_total",
@@ -130,7 +137,7 @@ impl Metrics {
         let build =
             IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 17] = [
+        let all: [Box<dyn prometheus::core::Collector>; 18] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -143,6 +150,7 @@ impl Metrics {
             Box::new(self.sink_paused.clone()),
             Box::new(self.sink_deliveries.clone()),
             Box::new(self.dead_letters.clone()),
+            Box::new(self.passthrough.clone()),
             Box::new(self.quarantine_entries.clone()),
             Box::new(self.quarantine_lost.clone()),
             Box::new(self.conflicts.clone()),

@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics and the API, for operators. Errors are problem documents (RFC 9457).
 
 mod problem;
+mod quarantine;
 mod receipts;
 mod sinks;
 
@@ -22,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::config::Secret;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::server::Door;
 use crate::server::connection::Serve;
 use crate::server::health::{Health, livez};
 use crate::store::Store;
@@ -35,6 +37,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) ingest: Arc<Ingest>,
+    pub(crate) door: Door,
     pub(crate) sinks: Arc<Sinks>,
     pub(crate) token: Option<Secret>,
 }
@@ -62,6 +65,7 @@ fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/api/v1/receipts", get(receipts::list))
+        .route("/api/v1/quarantine/requeue", post(quarantine::requeue))
         .route("/api/v1/sinks", get(sinks::list))
         .route("/api/v1/sinks/{name}/{order}", post(sinks::order))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))

@@ -125,7 +125,7 @@ fn selection(body: &[u8]) -> Result<Selection, Problem> {
 }
 
 /// A page of some other site that is open in an operator's browser must not give orders here.
-fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());

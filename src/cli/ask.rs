@@ -6,9 +6,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::config::Secret;
+use crate::config::{Config, Secret};
+use crate::sink::BoxError;
 
 /// Longer answers are none of ours.
 const LONGEST_ANSWER: usize = 1 << 20;
@@ -20,7 +22,7 @@ pub(super) async fn ask(
     path: &str,
     token: Option<&Secret>,
     body: String,
-) -> Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(StatusCode, String), BoxError> {
     let stream = TcpStream::connect(address).await?;
     let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::builder().method(method).uri(path).header("host", address);
@@ -37,6 +39,22 @@ pub(super) async fn ask(
     };
     let (answer, _) = tokio::join!(answer, connection);
     answer
+}
+
+/// Gives an order to the running service through its admin listener, and waits until it is carried out.
+pub(super) async fn order(config: &Config, path: &str, body: &Value) -> Result<Value, BoxError> {
+    let address = reachable(config.admin.listen).to_string();
+    let token = config.admin.token.as_ref();
+    let answer = ask(&address, Method::POST, path, token, body.to_string()).await;
+    let (status, answer) = answer.map_err(|error| {
+        format!("a running service is needed, and its admin listener {address} does not answer: {error}")
+    })?;
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let why = answer["detail"].as_str().unwrap_or("no reason given");
+    Err(format!("the running service says {status}: {why}").into())
 }
 
 /// From inside, an address that means "all of them" is reached by way of loopback.

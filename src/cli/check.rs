@@ -1,12 +1,14 @@
-//! `readhook check`: everything that can be wrong before the first callback comes, looked at without changing it. (A
-//! file sink's folder is made if it is missing: there is no other way to know that it can be.)
+//! `readhook check`: everything that can be wrong before the first callback comes, looked at without changing it. (What a
+//! destination lacks is made, as a delivery would make it: a file's folder, a stream, a table. There is no other way to know
+//! that it can be.)
 
 #![expect(clippy::print_stdout, reason = "its findings are its output")]
 
 use std::path::Path;
 
 use super::{Exit, complain, load};
-use crate::config::Config;
+use crate::config::{AckAfter, Config, SinkConfig, SinkKind};
+use crate::dispatch::causes;
 use crate::journal::{OpenError, Probe, probe};
 use crate::sink;
 
@@ -22,7 +24,13 @@ pub(super) fn check(file: Option<&Path>) -> Exit {
         Some(file) => println!("configuration  ok    {}", file.display()),
         None => println!("configuration  ok    built-in defaults and the environment"),
     }
-    let journal = check_journal(&config);
+    let journal = match config.delivery.ack_after {
+        AckAfter::Journal => check_journal(&config),
+        AckAfter::Sinks => {
+            println!("journal        ok    none: vendors are answered when every sink has their receipts");
+            Exit::Ok
+        }
+    };
     let sinks = check_sinks(&config);
     if journal == Exit::Ok { sinks } else { journal }
 }
@@ -42,7 +50,7 @@ fn check_journal(config: &Config) -> Exit {
 }
 
 fn check_sinks(config: &Config) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&error);
@@ -50,14 +58,21 @@ fn check_sinks(config: &Config) -> Exit {
         }
     };
     let mut exit = Exit::Ok;
-    for (name, sink_config) in &config.sinks {
-        match sink::open(sink_config).and_then(|sink| runtime.block_on(sink.probe())) {
-            Ok(()) => println!("sink {name:<9} ok"),
-            Err(error) => {
-                println!("sink {name:<9} FAIL  {error}");
-                exit = Exit::Io;
-            }
+    for (name, config) in &config.sinks {
+        let found = runtime.block_on(check_sink(config));
+        match &found {
+            Ok(()) => println!("sink {name:<9} ok    {}", config.kind.word()),
+            Err((_, problem)) => println!("sink {name:<9} FAIL  {}: {problem}", config.kind.word()),
         }
+        exit = found.err().map_or(exit, |(worse, _)| worse);
     }
     exit
+}
+
+/// Whether a delivery to a sink could succeed; if not, with which code to end, and why.
+async fn check_sink(config: &SinkConfig) -> Result<(), (Exit, String)> {
+    let sink = sink::open(config).map_err(|error| (Exit::Config, causes(&*error)))?;
+    let local = matches!(config.kind, SinkKind::Stdout | SinkKind::File { .. });
+    let exit = if local { Exit::Io } else { Exit::Unavailable };
+    sink.probe().await.map_err(|error| (exit, causes(&*error)))
 }

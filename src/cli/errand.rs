@@ -4,43 +4,19 @@
 #![expect(clippy::print_stdout, reason = "what came of it is the output")]
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use hyper::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::ask::{ask, reachable};
+use super::ask::order;
+use super::moment::Moment;
 use super::{Exit, complain, load, say};
-use crate::clock;
 use crate::config::{AckAfter, Config, StartAt};
 use crate::dispatch::{Command, Dispatcher, Report, Selection};
 use crate::journal::{Journal, OpenError, Probe, probe};
 use crate::metrics::Metrics;
-use crate::receipt::Timestamp;
 use crate::sink::{self, BoxError};
-
-/// A moment as an operator writes it: RFC 3339, or how long ago.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment(Timestamp);
-
-impl FromStr for Moment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(moment) = Timestamp::parse_rfc3339(text) {
-            return Ok(Self(moment));
-        }
-        let ago: Result<jiff::Span, _> = text.parse();
-        let ago = ago.and_then(|ago| ago.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
-        let ago =
-            ago.map_err(|_| "neither RFC 3339, as 2026-11-20T08:00:00Z, nor a time ago, as 90m or 3d")?;
-        let millis = i64::try_from(ago.as_millis()).map_err(|_| "too long ago")?;
-        let moment = Timestamp::from_millis(clock::now().as_millis().saturating_sub(millis));
-        moment.map(Self).ok_or_else(|| "too long ago".to_owned())
-    }
-}
 
 /// What `replay` was told on the command line; clap sees to it that it is exactly one of these.
 #[derive(Debug, clap::Args)]
@@ -124,18 +100,7 @@ async fn by_the_service(config: &Config, sink: &str, command: &Command) -> Resul
         Command::Replay(Selection::Ids(ids)) => json!({ "ids": ids }),
         Command::Pause | Command::Resume | Command::Redrive => Value::Null,
     };
-    let path = format!("/api/v1/sinks/{sink}/{command}");
-    let address = reachable(config.admin.listen).to_string();
-    let token = config.admin.token.as_ref();
-    let answer = ask(&address, Method::POST, &path, token, body.to_string()).await;
-    let (status, answer) = answer.map_err(|error| {
-        format!("a service holds the journal, and its admin listener {address} does not answer: {error}")
-    })?;
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
-    if !status.is_success() {
-        let why = answer["detail"].as_str().unwrap_or("no reason given");
-        return Err(format!("the running service says {status}: {why}").into());
-    }
+    let answer = order(config, &format!("/api/v1/sinks/{sink}/{command}"), &body).await?;
     let count = |name: &str| answer[name].as_u64().unwrap_or_default();
     Ok(Report { delivered: count("delivered"), refused: count("refused") })
 }

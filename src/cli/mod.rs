@@ -4,6 +4,8 @@ mod ask;
 mod check;
 mod errand;
 mod healthcheck;
+mod moment;
+mod requeue;
 mod schema;
 mod serve;
 
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, Environment};
+use crate::dispatch::causes;
 
 /// Takes the read-receipt callbacks of Easemob, Tencent Cloud Chat, OpenIM and RongCloud, and loses none.
 #[derive(Debug, Parser)]
@@ -48,6 +51,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         sink: String,
     },
+    /// Take callbacks out of quarantine that are good by now: after a wrong secret was mended, for example.
+    Requeue(requeue::Which),
     /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
     Healthcheck {
         /// Where it listens, if not where the configuration says.
@@ -101,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::schema(),
         Command::Replay { sink, which } => errand::replay(file.as_deref(), &sink, which),
         Command::Redrive { sink } => errand::redrive(file.as_deref(), &sink),
+        Command::Requeue(which) => requeue::requeue(file.as_deref(), which),
         Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
     };
     exit.into()
@@ -119,15 +125,8 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
 }
 
 /// One line on standard error, with every cause.
-fn complain(error: &dyn std::error::Error) {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    say(&line);
+fn complain(error: &(dyn std::error::Error + 'static)) {
+    say(&causes(error));
 }
 
 #[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]

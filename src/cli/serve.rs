@@ -116,7 +116,7 @@ async fn watch_signals(
 fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Journal(OpenError::Held { .. }) => Exit::Unavailable,
-        RunError::Sink { .. } => Exit::Config,
+        RunError::Sink { .. } | RunError::Passthrough(_) => Exit::Config,
         RunError::Journal(
             OpenError::Newer { .. }
             | OpenError::Foreign { .. }

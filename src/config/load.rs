@@ -28,7 +28,7 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Co
 
     let Layers { mut config, sinks: sections } = read_section("", layers.cache)?;
     config.sinks = sinks::read(sections)?;
-    config.vendors.read_secret_files()?;
+    config.vendors.read_files()?;
     read_admin_token(&mut config)?;
     check::check(&config)?;
     Ok(config)

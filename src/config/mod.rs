@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod load;
 mod network;
+mod passthrough;
 mod secret;
 mod section;
 mod sinks;
@@ -20,10 +21,11 @@ use serde::Deserialize;
 pub use error::ConfigError;
 pub use load::{Environment, load};
 pub use network::Network;
+pub use passthrough::PassthroughConfig;
 pub use secret::Secret;
 pub use sinks::{
     Compression, HttpMode, HttpSink, KafkaSink, NatsSink, PostgresSink, RedisSink, Sasl, SaslMechanism,
-    SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
+    SigningKey, SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
 };
 pub use vendors::{
     EasemobApp, EasemobConfig, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig, TencentApp,

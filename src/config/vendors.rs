@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::secret::{gather, list};
-use super::{ConfigError, Network, Secret};
+use super::{ConfigError, Network, PassthroughConfig, Secret};
 
 /// `[vendors]`
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -28,13 +28,15 @@ pub struct VendorsConfig {
 pub struct EasemobConfig {
     /// From how many of our own non-200 answers within 30 s on everything is answered 200; 0 switches it off.
     pub ban_guard: usize,
+    /// Where other callbacks go.
+    pub passthrough: Option<PassthroughConfig>,
     /// The apps by name.
     pub apps: BTreeMap<String, EasemobApp>,
 }
 
 impl Default for EasemobConfig {
     fn default() -> Self {
-        Self { ban_guard: 60, apps: BTreeMap::new() }
+        Self { ban_guard: 60, passthrough: None, apps: BTreeMap::new() }
     }
 }
 
@@ -54,6 +56,8 @@ pub struct EasemobApp {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct TencentConfig {
+    /// Where other callbacks go.
+    pub passthrough: Option<PassthroughConfig>,
     /// The apps by name.
     pub apps: BTreeMap<String, TencentApp>,
 }
@@ -74,6 +78,8 @@ pub struct TencentApp {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct OpenImConfig {
+    /// Where other callbacks go.
+    pub passthrough: Option<PassthroughConfig>,
     /// The apps by name.
     pub apps: BTreeMap<String, OpenImApp>,
 }
@@ -139,8 +145,18 @@ impl VendorsConfig {
     }
 
     /// Reads the secret files of every app.
-    pub(super) fn read_secret_files(&mut self) -> Result<(), ConfigError> {
+    pub(super) fn read_files(&mut self) -> Result<(), ConfigError> {
         let key = |vendor: &str, app: &str, list: &str| format!("vendors.{vendor}.apps.{app}.{list}");
+        let passthroughs = [
+            ("easemob", &mut self.easemob.passthrough),
+            ("tencent", &mut self.tencent.passthrough),
+            ("openim", &mut self.openim.passthrough),
+        ];
+        for (vendor, passthrough) in passthroughs {
+            if let Some(passthrough) = passthrough {
+                passthrough.read_files(&format!("vendors.{vendor}.passthrough"))?;
+            }
+        }
         for (name, app) in &mut self.easemob.apps {
             gather(&key("easemob", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
         }

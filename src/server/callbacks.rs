@@ -15,11 +15,9 @@ use tokio::time::{sleep_until, timeout};
 use super::client::client;
 use crate::clock;
 use crate::config::ServerConfig;
-use crate::ingest::Ingest;
-use crate::vendor::{self, Answer, Incoming, Outcome, Unreadable, Vendors};
-
-/// Where the vendors' routes begin.
-const PREFIX: &str = "/webhooks/";
+use crate::ingest::{Ingest, Reply};
+use crate::passthrough::{Forwarded, Passthroughs};
+use crate::vendor::{self, Answer, Incoming, Outcome, PREFIX, Unreadable, Vendors};
 
 /// What a callback passes through.
 #[derive(Clone)]
@@ -28,29 +26,36 @@ pub(crate) struct Door(Arc<Inner>);
 struct Inner {
     ingest: Arc<Ingest>,
     /// Replaced as a whole when the configuration is read anew; requests under way keep what they began with.
-    vendors: RwLock<Arc<Vendors>>,
+    served: RwLock<Arc<Served>>,
     server: ServerConfig,
 }
 
+/// Who is served, and where what is not for us goes.
+pub(crate) struct Served {
+    pub(crate) vendors: Vendors,
+    pub(crate) passthroughs: Passthroughs,
+}
+
 impl Door {
-    pub(crate) fn new(ingest: Arc<Ingest>, vendors: Vendors, server: ServerConfig) -> Self {
-        Self(Arc::new(Inner { ingest, vendors: RwLock::new(Arc::new(vendors)), server }))
+    pub(crate) fn new(ingest: Arc<Ingest>, served: Served, server: ServerConfig) -> Self {
+        Self(Arc::new(Inner { ingest, served: RwLock::new(Arc::new(served)), server }))
     }
 
     /// Puts other vendors in place; the requests that come from now on meet them.
-    pub(crate) fn replace(&self, vendors: Vendors) {
-        *self.0.vendors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vendors);
+    pub(crate) fn replace(&self, served: Served) {
+        *self.0.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(served);
     }
 
-    fn vendors(&self) -> Arc<Vendors> {
-        self.0.vendors.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Those that are in place now.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        self.0.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a request below `/webhooks/`, to its answer.
     pub(super) async fn take(&self, peer: SocketAddr, request: Request<Body>) -> Response<Full<Bytes>> {
         let begun = Instant::now();
         let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-        let vendors = self.vendors();
+        let Served { vendors, passthroughs } = &*self.served();
         let Some((vendor, tail_at)) = vendors.route(path) else {
             return respond(vendor::not_here(path));
         };
@@ -72,7 +77,11 @@ impl Door {
         let answer = match read_body(body, &incoming, server).await {
             Ok(body) => {
                 incoming.body = body;
-                ingest.take(&**vendor, incoming, begun).await
+                let passthrough = passthroughs.of(vendor.name());
+                match ingest.take(&**vendor, passthrough, incoming, begun).await {
+                    Reply::Ours(answer) => answer,
+                    Reply::Theirs(forwarded) => return hand_on(forwarded),
+                }
             }
             Err(unreadable) => ingest.refuse(&**vendor, incoming, begun, Outcome::Unreadable(unreadable)),
         };
@@ -130,5 +139,13 @@ fn respond(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    response
+}
+
+/// An upstream's answer, word for word.
+fn hand_on(Forwarded { status, headers, body }: Forwarded) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }

@@ -21,7 +21,7 @@ use hyper::{Request, Response};
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub(crate) use callbacks::Door;
+pub(crate) use callbacks::{Door, Served};
 use connection::Serve;
 use health::Health;
 

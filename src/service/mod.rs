@@ -24,10 +24,9 @@ use crate::server::connection::{Bounds, Patience, serve};
 use crate::server::health::Health;
 use crate::server::{Door, Public};
 use crate::sink::BoxError;
-use crate::vendor::Vendors;
 use delivery::Delivery;
 use housekeeping::housekeeping;
-use reload::{announce_apps, reload, warn_about};
+use reload::{reload, serve_vendors};
 
 /// The sockets, bound by the caller so that a test can choose port 0.
 pub struct Listeners {
@@ -63,6 +62,9 @@ pub enum RunError {
         /// Why not.
         why: BoxError,
     },
+    /// The certificates of a passthrough cannot be used.
+    #[error("vendors: a passthrough's certificates: {0}")]
+    Passthrough(BoxError),
     /// Two metrics have one name: a fault of this program.
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -79,19 +81,18 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         Delivery::start(&config, &metrics, &tasks).await?;
     let journal = store.journal().cloned();
     let quarantine = open_quarantine(&config, &metrics)?;
-    let vendors = Vendors::configure(&config.vendors);
-    warn_about(&config, &vendors);
-    announce_apps(&vendors, &metrics);
+    let served = serve_vendors(&config, &metrics).map_err(RunError::Passthrough)?;
 
     let ban_guard = config.vendors.easemob.ban_guard;
     let ingest = Arc::new(Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone()));
     let health = Health::new(store.clone());
-    let door = Door::new(ingest.clone(), vendors, config.server.clone());
+    let door = Door::new(ingest.clone(), served, config.server.clone());
     let admin = Admin {
         store,
         metrics: metrics.clone(),
         health: health.clone(),
         ingest: ingest.clone(),
+        door: door.clone(),
         sinks: Arc::new(Sinks { config: config.sinks.clone(), standings, handles }),
         token: config.admin.token.clone(),
     };

@@ -7,9 +7,11 @@ use tokio::sync::mpsc;
 
 use crate::config::{AckAfter, Config, ConfigError, LogConfig};
 use crate::metrics::Metrics;
+use crate::passthrough::Passthroughs;
 use crate::receipt::VendorName;
-use crate::server::Door;
+use crate::server::{Door, Served};
 use crate::sink::Sink;
+use crate::tls;
 use crate::vendor::Vendors;
 
 /// Puts new configurations into effect as they come: the vendors' apps and secrets at once. Sinks let go of their
@@ -32,10 +34,13 @@ pub(super) async fn reload(
                 continue;
             }
         };
-        let vendors = Vendors::configure(&new.vendors);
-        warn_about(&new, &vendors);
-        announce_apps(&vendors, &metrics);
-        door.replace(vendors);
+        match serve_vendors(&new, &metrics) {
+            Ok(served) => door.replace(served),
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken over; the old one stays");
+                continue;
+            }
+        }
         let LogConfig { format } = new.log;
         let unchanged = [
             ("server", new.server == current.server),
@@ -55,8 +60,17 @@ pub(super) async fn reload(
     }
 }
 
+/// The vendors of a configuration, ready to be served.
+pub(super) fn serve_vendors(config: &Config, metrics: &Metrics) -> Result<Served, tls::Error> {
+    let vendors = Vendors::configure(&config.vendors);
+    let passthroughs = Passthroughs::configure(&config.vendors, metrics)?;
+    warn_about(config, &vendors);
+    announce_apps(&vendors, metrics);
+    Ok(Served { vendors, passthroughs })
+}
+
 /// What an operator should know at every start and with every new configuration.
-pub(super) fn warn_about(config: &Config, vendors: &Vendors) {
+fn warn_about(config: &Config, vendors: &Vendors) {
     if vendors.routes().is_empty() {
         tracing::warn!("no vendor has an app configured, so every callback is answered 404");
     }
@@ -89,7 +103,7 @@ pub(super) fn warn_about(config: &Config, vendors: &Vendors) {
 }
 
 /// An app that has never called shows as 0, so that silence can be told from a typing error.
-pub(super) fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
+fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
     for route in vendors.routes() {
         for app in route.vendor.apps() {
             let labels = [route.vendor.name().as_str(), app.as_str()];

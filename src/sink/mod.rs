@@ -1,7 +1,13 @@
 //! A sink: somewhere that receipts go. It delivers and says what came of it, nothing more: it does not retry, batch,
 //! remember or know where it stands in the journal; all that is `dispatch`'s.
 
+#[cfg(feature = "sink-http")]
+mod cloud_event;
+#[cfg(feature = "sink-http")]
+mod facts;
 mod file;
+#[cfg(feature = "sink-http")]
+mod http;
 mod stdout;
 
 use std::ops::Range;
@@ -72,10 +78,12 @@ pub fn open(config: &SinkConfig) -> Result<Arc<dyn Sink>, BoxError> {
     Ok(match &config.kind {
         SinkKind::Stdout => Arc::new(stdout::Stdout),
         SinkKind::File { path } => Arc::new(file::JsonLines::new(path.clone())),
-        SinkKind::Http(_)
-        | SinkKind::Nats(_)
-        | SinkKind::Kafka(_)
-        | SinkKind::Redis(_)
-        | SinkKind::Postgres(_) => return Err("this build is without this type of sink".into()),
+        #[cfg(feature = "sink-http")]
+        SinkKind::Http(config) => Arc::new(http::Http::new(config.clone())?),
+        #[cfg(not(feature = "sink-http"))]
+        SinkKind::Http(_) => return Err("this build is without this type of sink".into()),
+        SinkKind::Nats(_) | SinkKind::Kafka(_) | SinkKind::Redis(_) | SinkKind::Postgres(_) => {
+            return Err("this build is without this type of sink".into());
+        }
     })
 }

@@ -15,7 +15,7 @@ pub enum Opened<'r> {
     Neighbour(Neighbour<'r>),
 }
 
-/// A read event whose proof has not been looked at.
+/// A callback whose proof has not been looked at.
 pub struct Callback<'r> {
     /// The request it came in.
     pub request: &'r Incoming,
@@ -55,8 +55,8 @@ impl<'r> Body<'r> {
 
 /// A callback that is none of our business, with the answer that lets the vendor's own business go on.
 pub struct Neighbour<'r> {
-    /// The vendor's name of it, for the log; may be anything, even empty.
-    pub command: Cow<'r, str>,
+    /// The callback; its command may be anything, even empty.
+    pub callback: Callback<'r>,
     /// The vendor's allow-answer for exactly this callback.
     pub allow: Answer,
 }

@@ -53,14 +53,12 @@ impl Vendor for Easemob {
         let body = request.json_object()?;
         // Only the top-level `chat_type` counts: `payload.ext` and message texts are the users' and can imitate it.
         let command = body.find("chat_type").and_then(Json::as_text).unwrap_or_default().to_owned();
-        Ok(match command.as_str() {
-            "read_ack" | "channel_ack" => {
-                Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) })
-            }
-            _ => Opened::Neighbour(Neighbour {
-                command: command.into(),
-                allow: self.answer(&Outcome::Ignored),
-            }),
+        let is_read = matches!(command.as_str(), "read_ack" | "channel_ack");
+        let callback = Callback { request, command: command.into(), body: Body::Object(body) };
+        Ok(if is_read {
+            Opened::Read(callback)
+        } else {
+            Opened::Neighbour(Neighbour { callback, allow: self.answer(&Outcome::Ignored) })
         })
     }
 

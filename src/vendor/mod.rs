@@ -59,6 +59,9 @@ pub trait Vendor: Send + Sync {
     fn apps(&self) -> Vec<String>;
 }
 
+/// Where the vendors' routes begin.
+pub const PREFIX: &str = "/webhooks/";
+
 /// A route below `/webhooks/` and whether more path may follow it.
 pub struct Route {
     /// The path below `/webhooks/`, for example `rongcloud/relay`.

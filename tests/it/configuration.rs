@@ -23,12 +23,15 @@ fn the_files_that_come_with_it_are_right() {
 }
 
 #[test]
+#[cfg(all(feature = "sink-http", feature = "sink-nats", feature = "sink-redis", feature = "sink-postgres"))]
 fn every_setting_of_the_commented_file_is_a_setting() {
     let text = std::fs::read_to_string(repository("config/readhook.toml")).unwrap();
-    // A setting is commented out as `#key = value` or `#[section]`; a sentence has a space behind its `#`.
+    // A setting is commented out as `#key = value` or `#[section]`; a sentence has a space behind its `#`. A second `#` has
+    // what only a build with Kafka can be told.
+    let kafka = cfg!(feature = "sink-kafka");
     let uncommented: String = text
         .lines()
-        .map(|line| match line.strip_prefix('#') {
+        .map(|line| match line.strip_prefix(if kafka && line.starts_with("##") { "##" } else { "#" }) {
             Some(setting) if !setting.starts_with([' ', '#']) && !setting.is_empty() => {
                 format!("{setting}\n")
             }
@@ -37,7 +40,7 @@ fn every_setting_of_the_commented_file_is_a_setting() {
         .collect();
     let environment = [("RONGCLOUD_APP_SECRET", "s")];
     let config = with(&uncommented, &environment).unwrap();
-    assert!(config.vendors.easemob.apps.len() == 1 && config.sinks.len() == 2);
+    assert!(config.vendors.easemob.apps.len() == 1 && config.sinks.len() == 6 + usize::from(kafka));
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn variables_and_secret_files_are_put_in_their_places() {
 #[test]
 fn what_is_wrong_is_named_in_full() {
     let easemob = "[vendors.easemob.apps.demo]\nappkey = \"a#b\"\nsecrets = [\"hunter2\"]\n";
-    let cases: [(&str, &[&str]); 31] = [
+    let cases: [(&str, &[&str]); 30] = [
         ("[server]\nlisten = ", &["not TOML", "line 2", "column"]),
         ("[vendors.easemob.apps.demo]\nsecrets = [\"hunter2", &["not TOML", "line 2"]),
         ("[serve]\nlisten = \"x\"", &["unknown setting", "serve"]),
@@ -149,7 +152,6 @@ fn what_is_wrong_is_named_in_full() {
         ),
         ("[vendors.rongcloud.apps.demo]\napp_key = \"k\"", &["vendors.rongcloud.apps.demo.secrets"]),
         ("[sinks.x]\ntype = \"carrier_pigeon\"", &["sinks.x.type", "carrier_pigeon"]),
-        ("[sinks.x]\ntype = \"nats\"", &["sinks.x.url", "required"]),
         ("[sinks.x]\ntype = \"file\"", &["sinks.x.path"]),
         ("[sinks.x]\npath = \"y\"", &["sinks.x", "type"]),
         ("[sinks.x]\ntype = \"stdout\"\nbatch = 0", &["sinks.x.batch"]),
@@ -177,6 +179,89 @@ fn what_is_wrong_is_named_in_full() {
     }
     let unknown = with("", &[("READHOOK__SERVER__PORT", "1")]).map(|_| ()).unwrap_err();
     assert!(unknown.contains("server.port"), "{unknown}");
+}
+
+#[test]
+fn a_sink_that_the_build_is_without_says_how_to_get_it() {
+    for kind in ["http", "nats", "kafka", "redis", "postgres"] {
+        let error = with(&format!("[sinks.x]\ntype = \"{kind}\""), &[]).map(|_| ()).unwrap_err();
+        let there = match kind {
+            "http" => cfg!(feature = "sink-http"),
+            "nats" => cfg!(feature = "sink-nats"),
+            "kafka" => cfg!(feature = "sink-kafka"),
+            "redis" => cfg!(feature = "sink-redis"),
+            _ => cfg!(feature = "sink-postgres"),
+        };
+        let missing = if kind == "kafka" { "sinks.x.brokers" } else { "sinks.x.url" };
+        let words = if there { [missing, "required"] } else { ["sinks.x.type", "--features sink-"] };
+        assert!(words.iter().all(|word| error.contains(word)), "{kind}: {error}");
+    }
+}
+
+#[test]
+#[cfg(all(feature = "sink-http", feature = "sink-nats", feature = "sink-redis", feature = "sink-postgres"))]
+fn what_is_wrong_with_a_sink_on_a_network_is_named_without_its_secrets() {
+    let cases: [(&str, &[&str]); 21] = [
+        ("type = \"http\"\nurl = \"ftp://u:hunter2@h\"", &["url", "http:// or https://"]),
+        ("type = \"http\"\nurl = \"http://u:hunter2@\"", &["url"]),
+        ("type = \"http\"\nurl = \"http://h\"\nurl_file = \"/x\"", &["url", "not both"]),
+        ("type = \"http\"\nurl_file = \"/no/such/file\"", &["url_file", "/no/such/file"]),
+        ("type = \"http\"\nurl = \"http://h\"\nmode = \"bulk\"", &["mode"]),
+        ("type = \"http\"\nurl = \"http://h\"\ntimeout_ms = 0", &["timeout_ms"]),
+        ("type = \"http\"\nurl = \"http://h\"\nsecrets = [\"hunter2 !\"]", &["secrets"]),
+        (
+            "type = \"http\"\nurl = \"http://h\"\nclient_cert_file = \"/x\"",
+            &["client_cert_file", "client_key_file"],
+        ),
+        ("type = \"http\"\nurl = \"http://h\"\nca_file = \"/no/such/file\"", &["ca_file", "/no/such/file"]),
+        ("type = \"http\"\nurl = \"http://h\"\npath = \"x\"", &["sinks.x.path", "unknown"]),
+        ("type = \"nats\"\nurl = \"http://h\"", &["url", "nats:// or tls://"]),
+        ("type = \"nats\"\nurl = \"nats://h\"\nstream = \"a.b\"", &["stream"]),
+        ("type = \"nats\"\nurl = \"nats://h\"\nsubject_prefix = \"a.>\"", &["subject_prefix"]),
+        ("type = \"nats\"\nurl = \"nats://h\"\nreplicas = 9", &["replicas"]),
+        (
+            "type = \"nats\"\nurl = \"nats://h\"\ntoken = \"hunter2\"\nnkey_seed = \"s\"",
+            &["token", "nkey_seed"],
+        ),
+        ("type = \"redis\"\nurl = \"redis://a,redis://b\"", &["url", "cluster"]),
+        ("type = \"redis\"\nurl = \"redis://a\"\nmaxlen = -1", &["maxlen"]),
+        ("type = \"redis\"\nurl = \"redis://a\"\nstream = \"\"", &["stream", "empty"]),
+        ("type = \"postgres\"\nurl = \"mysql://h\"", &["url", "postgres://"]),
+        ("type = \"postgres\"\nurl = \"postgres://h\"\ntable = \"a; DROP\"", &["table"]),
+        ("type = \"postgres\"\nurl = \"postgres://h\"\nfrom = \"middle\"", &["from"]),
+    ];
+    for (section, words) in cases {
+        let error = with(&format!("[sinks.x]\n{section}"), &[]).map(|_| ()).expect_err(section);
+        for word in words {
+            assert!(error.contains(word), "{section:?} gives {error:?}, without {word:?}");
+        }
+        assert!(!error.contains("hunter2"), "{section:?} gives a secret away: {error}");
+    }
+}
+
+#[test]
+#[cfg(feature = "sink-http")]
+fn a_sink_of_the_network_can_come_from_the_environment() {
+    let config = with(
+        "",
+        &[
+            ("READHOOK__SINKS__HOOK__TYPE", "http"),
+            ("READHOOK__SINKS__HOOK__URL", "https://u:hunter2@h/p"),
+            (
+                "READHOOK__SINKS__HOOK__SECRETS",
+                "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx",
+            ),
+            ("READHOOK__SINKS__HOOK__TIMEOUT_MS", "1500"),
+            ("READHOOK__SINKS__HOOK__MODE", "batch"),
+            ("READHOOK__SINKS__HOOK__BATCH", "50"),
+        ],
+    )
+    .unwrap();
+    let hook = &config.sinks["hook"];
+    let SinkKind::Http(http) = &hook.kind else { panic!("{hook:?}") };
+    assert_eq!((hook.batch.get(), http.timeout.duration().as_millis(), http.secrets.len()), (50, 1500, 2));
+    assert_eq!(http.mode, readhook::config::HttpMode::Batch);
+    assert!(!format!("{config:?}").contains("hunter2"));
 }
 
 #[test]

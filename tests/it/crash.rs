@@ -26,7 +26,7 @@ fn any_vendor(number: u64) -> Callback {
 }
 
 /// The number that a callback of [`any_vendor`] was made with, from its receipt.
-fn number(receipt: &Value) -> u64 {
+pub(crate) fn number(receipt: &Value) -> u64 {
     let text = |field: &str| receipt[field].as_str().unwrap();
     match text("vendor") {
         "easemob" => text("message_id").strip_prefix('9').unwrap().parse().unwrap(),
@@ -110,7 +110,7 @@ async fn load(process: &Process, next: &Arc<AtomicU64>, connections: usize) -> J
     clients
 }
 
-async fn try_post(address: std::net::SocketAddr, target: &str, body: String) -> Option<u16> {
+pub(crate) async fn try_post(address: std::net::SocketAddr, target: &str, body: String) -> Option<u16> {
     use http_body_util::Full;
     use hyper_util::rt::TokioIo;
     let stream = TcpStream::connect(address).await.ok()?;

@@ -14,8 +14,13 @@ mod endurance;
 mod fixtures;
 mod house;
 mod journal;
+mod passthrough;
 mod process;
+mod requeue;
 mod servers;
+#[cfg(feature = "sink-http")]
+mod sink_http;
 mod tidy;
+mod upstream;
 mod vendor;
 mod wire;

@@ -24,14 +24,20 @@ pub(crate) fn readhook() -> Command {
 
 /// Writes a configuration for a process: the demo's, with its files in `dir`, any free ports, and a file sink.
 pub(crate) fn write_config(dir: &Path) -> std::path::PathBuf {
+    let file = dir.join("receipts.jsonl");
+    write_config_with(dir, &format!("[sinks.events]\ntype = \"file\"\npath = \"{}\"\n", file.display()))
+}
+
+/// The same with other sinks, or whatever else the end of a configuration may hold.
+pub(crate) fn write_config_with(dir: &Path, sinks: &str) -> std::path::PathBuf {
     let text = demo()
         .replace("127.0.0.1:8080", "127.0.0.1:0")
         .replace("127.0.0.1:9090", "127.0.0.1:0")
         .replace("data/demo/readhook.db", dir.join("readhook.db").to_str().unwrap())
-        .replace("[sinks.screen]\ntype = \"stdout\"", "[sinks.events]\ntype = \"file\"");
-    let sink = format!("path = \"{}\"\n", dir.join("receipts.jsonl").display());
+        .replace("[sinks.screen]\ntype = \"stdout\"", sinks);
+    assert!(text.contains(sinks), "the demo's own sink is where it is expected");
     let file = dir.join("config.toml");
-    std::fs::write(&file, text + &sink).unwrap();
+    std::fs::write(&file, text).unwrap();
     file
 }
 

@@ -44,6 +44,8 @@ impl Wire {
                     continue;
                 }
                 let Ok(far) = TcpStream::connect(to).await else { continue };
+                // Small words must not wait for others: without a proxy they would not.
+                let _as_it_is = (near.set_nodelay(true), far.set_nodelay(true));
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
                 let (there, back) = (states.clone(), states.clone());
                 #[expect(clippy::disallowed_methods, reason = "ends with either side, or when cut")]

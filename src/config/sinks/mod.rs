@@ -17,7 +17,7 @@ use std::time::Duration;
 use ::http::Uri;
 use serde::Deserialize;
 
-pub use http::{HttpMode, HttpSink};
+pub use http::{HttpMode, HttpSink, SigningKey};
 pub use kafka::{Compression, KafkaSink, Sasl, SaslMechanism};
 pub use nats::NatsSink;
 pub use postgres::PostgresSink;

@@ -24,20 +24,28 @@ impl TlsFiles {
             client_cert_file: settings.take("client_cert_file")?,
             client_key_file: settings.take("client_key_file")?,
         };
-        if files.client_cert_file.is_some() != files.client_key_file.is_some() {
-            return Err(settings.wrong("client_cert_file", "it and `client_key_file` go together"));
+        files.check(|name, problem| settings.wrong(name, problem))?;
+        Ok(files)
+    }
+
+    /// Whether the files go together and can be read; `wrong` makes an error of a setting's name and a problem.
+    pub(in crate::config) fn check(
+        &self,
+        wrong: impl Fn(&str, String) -> ConfigError,
+    ) -> Result<(), ConfigError> {
+        if self.client_cert_file.is_some() != self.client_key_file.is_some() {
+            return Err(wrong("client_cert_file", "it and `client_key_file` go together".to_owned()));
         }
         let named = [
-            ("ca_file", &files.ca_file),
-            ("client_cert_file", &files.client_cert_file),
-            ("client_key_file", &files.client_key_file),
+            ("ca_file", &self.ca_file),
+            ("client_cert_file", &self.client_cert_file),
+            ("client_key_file", &self.client_key_file),
         ];
         for (name, path) in named {
             let Some(path) = path else { continue };
-            std::fs::File::open(path).map_err(|error| {
-                settings.wrong(name, format!("cannot read `{}`: {error}", path.display()))
-            })?;
+            std::fs::File::open(path)
+                .map_err(|error| wrong(name, format!("cannot read `{}`: {error}", path.display())))?;
         }
-        Ok(files)
+        Ok(())
     }
 }

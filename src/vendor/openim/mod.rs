@@ -56,10 +56,6 @@ impl OpenIm {
         }
         Err(missed)
     }
-
-    fn neighbour<'r>(&self, command: String) -> Opened<'r> {
-        Opened::Neighbour(Neighbour { command: command.into(), allow: self.answer(&Outcome::Ignored) })
-    }
 }
 
 impl Vendor for OpenIm {
@@ -70,13 +66,14 @@ impl Vendor for OpenIm {
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         self.admit(request)?;
         let body = request.json_object()?;
-        let Some(command) = command(request, &body) else {
-            return Ok(self.neighbour(String::new()));
-        };
-        if !reads::is_read(&command, &body) {
-            return Ok(self.neighbour(command));
-        }
-        Ok(Opened::Read(Callback { request, command: command.into(), body: Body::Object(body) }))
+        let command = command(request, &body).unwrap_or_default();
+        let is_read = reads::is_read(&command, &body);
+        let callback = Callback { request, command: command.into(), body: Body::Object(body) };
+        Ok(if is_read {
+            Opened::Read(callback)
+        } else {
+            Opened::Neighbour(Neighbour { callback, allow: self.answer(&Outcome::Ignored) })
+        })
     }
 
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {

@@ -99,10 +99,12 @@ impl Vendor for Relay {
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         let body = request.json_object()?;
         let event = body.find("event").and_then(Json::as_text).unwrap_or_default().to_owned();
-        Ok(if relay::is_read(&event) {
-            Opened::Read(Callback { request, command: event.into(), body: Body::Object(body) })
+        let is_read = relay::is_read(&event);
+        let callback = Callback { request, command: event.into(), body: Body::Object(body) };
+        Ok(if is_read {
+            Opened::Read(callback)
         } else {
-            Opened::Neighbour(Neighbour { command: event.into(), allow: ok() })
+            Opened::Neighbour(Neighbour { callback, allow: ok() })
         })
     }
 

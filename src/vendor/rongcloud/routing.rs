@@ -42,7 +42,8 @@ pub(super) fn open_form<'r>(request: &'r Incoming, form: Form<'r>) -> Opened<'r>
     let command = form.values("objectName").next().unwrap_or_default().to_owned();
     let asks_before_sending = form.has("msgType") && form.has("targetId");
     let allow = if asks_before_sending { Answer::json(200, r#"{"pass":1}"#) } else { ok() };
-    Opened::Neighbour(Neighbour { command: command.into(), allow })
+    let callback = Callback { request, command: command.into(), body: Body::Form(form) };
+    Opened::Neighbour(Neighbour { callback, allow })
 }
 
 /// Tells what a JSON body is: Nexconn's `message:send` with a receipt among its messages, or any other webhook.
@@ -54,7 +55,10 @@ pub(super) fn open_json<'r>(request: &'r Incoming, body: Body<'r>) -> Opened<'r>
     });
     match read {
         Some(name) => Opened::Read(Callback { request, command: name.into(), body }),
-        None => Opened::Neighbour(Neighbour { command: command.into(), allow: ok() }),
+        None => {
+            let callback = Callback { request, command: command.into(), body };
+            Opened::Neighbour(Neighbour { callback, allow: ok() })
+        }
     }
 }
 

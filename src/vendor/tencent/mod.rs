@@ -82,7 +82,8 @@ impl Vendor for Tencent {
             return Ok(Opened::Read(Callback { request, command, body: Body::Object(body) }));
         }
         let allow = allow(&command, &body);
-        Ok(Opened::Neighbour(Neighbour { command, allow }))
+        let callback = Callback { request, command, body: Body::Object(body) };
+        Ok(Opened::Neighbour(Neighbour { callback, allow }))
     }
 
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {

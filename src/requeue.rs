@@ -1,0 +1,115 @@
+//! Requeue: callbacks out of quarantine, verified anew with the secrets of today. What is good now is taken in; what is
+//! still not good stays.
+//!
+//! A callback is judged by the moment at which it came, so a signature that was fresh then is fresh now. Header fields with
+//! credentials are not kept, so what OpenIM proves with Basic cannot prove itself again.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::ingest::{Ingest, Verdict};
+use crate::quarantine::{QuarantineError, Suspect, Wanted};
+use crate::receipt::Timestamp;
+use crate::vendor::{Incoming, PREFIX, Vendors};
+
+/// How many callbacks are looked at in one go.
+const AT_ONCE: usize = 100;
+
+/// What came of it, in callbacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Report {
+    /// Good now, with receipts that are new.
+    pub(crate) accepted: u64,
+    /// Good now, but all of their receipts are there already.
+    pub(crate) duplicate: u64,
+    /// Not for readhook at all.
+    pub(crate) ignored: u64,
+    /// As bad as before; they stay.
+    pub(crate) kept: u64,
+}
+
+/// Looks at all that is wanted. With `dry_run` nothing is taken in and nothing leaves the quarantine; what would be
+/// accepted or a duplicate then counts as accepted.
+///
+/// # Errors
+/// When the quarantine fails, or the journal takes no writes; what was taken in until then is taken in.
+pub(crate) async fn requeue(
+    ingest: &Ingest,
+    vendors: &Vendors,
+    wanted: &Wanted,
+    dry_run: bool,
+) -> Result<Report, RequeueError> {
+    let mut report = Report::default();
+    let mut behind = 0;
+    loop {
+        let page = ingest.quarantine().read(wanted.clone(), behind, AT_ONCE).await?;
+        let Some((last, _)) = page.last() else { return Ok(report) };
+        behind = *last;
+        let mut done = Vec::new();
+        let mut failure = None;
+        for (entry, suspect) in page {
+            match reconsider(ingest, vendors, suspect, dry_run).await {
+                Verdict::Accepted => report.accepted += 1,
+                Verdict::Duplicate => report.duplicate += 1,
+                Verdict::Ignored => report.ignored += 1,
+                Verdict::Bad => {
+                    report.kept += 1;
+                    continue;
+                }
+                Verdict::Unavailable => {
+                    failure = Some(RequeueError::Unavailable(report));
+                    break;
+                }
+            }
+            done.push(entry);
+        }
+        if !dry_run {
+            ingest.quarantine().release(done).await?;
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+    }
+}
+
+/// It could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequeueError {
+    /// The quarantine's file.
+    #[error(transparent)]
+    Quarantine(#[from] QuarantineError),
+    /// What was good could not be made durable.
+    #[error("the receipts could not be made durable; until then {} were accepted, {} duplicates", .0.accepted, .0.duplicate)]
+    Unavailable(Report),
+}
+
+async fn reconsider(ingest: &Ingest, vendors: &Vendors, suspect: Suspect, dry_run: bool) -> Verdict {
+    let path = suspect.path.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    let route = vendors.route(&path);
+    let (Some((vendor, tail_at)), Some(request)) = (route, incoming(suspect)) else {
+        // A vendor that is not configured any more, or nothing that HTTP could have brought.
+        return Verdict::Bad;
+    };
+    let request = Incoming { tail_at: PREFIX.len() + tail_at, ..request };
+    ingest.reconsider(&**vendor, &request, dry_run).await
+}
+
+/// The request as it came; where its tail begins is the route's to say.
+fn incoming(suspect: Suspect) -> Option<Incoming> {
+    let target = match suspect.query.as_str() {
+        "" => suspect.path,
+        query => format!("{}?{query}", suspect.path),
+    };
+    let fields: Vec<(String, String)> = serde_json::from_str(&suspect.headers).ok()?;
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        headers.append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?);
+    }
+    Some(Incoming {
+        uri: Uri::try_from(target).ok()?,
+        tail_at: 0,
+        headers,
+        client: suspect.client.parse().ok()?,
+        body: suspect.body,
+        received_at: Timestamp::from_millis(suspect.at)?,
+    })
+}
