@@ -12,7 +12,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
 use crate::passthrough::{Forwarded, Passthrough};
 use crate::quarantine::{Quarantine, Suspect};
-use crate::receipt::{Scope, VendorName};
+use crate::receipt::VendorName;
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
 use crate::vendor::{Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Vendor, authenticate};
@@ -204,12 +204,8 @@ impl Ingest {
     }
 
     fn count(&self, vendor: VendorName, committed: &Committed) {
-        let metrics = self.metrics_of(vendor);
         self.metrics.conflicts.inc_by(committed.conflicts.into());
-        let [message, up_to, conversation] = committed.new;
-        metrics.receipts(Scope::Message, message);
-        metrics.receipts(Scope::UpTo, up_to);
-        metrics.receipts(Scope::Conversation, conversation);
+        committed.count_in(self.metrics_of(vendor));
     }
 
     fn finish(
@@ -299,7 +295,8 @@ fn read(vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, metrics:
         Ok(verified) => verified,
         Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
     };
-    metrics.called(verified.app(), request.received_at.as_seconds());
+    let secret = verified.with().map(|place| (place.list, place.index));
+    metrics.called(verified.app(), secret, request.received_at.as_seconds());
     let readings = match vendor.decode(&verified) {
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),

@@ -46,10 +46,14 @@ pub struct Metrics {
     pub quarantine_entries: IntGauge,
     /// Callbacks that should be in quarantine and were let go, because its own queue was full or its disk failed.
     pub quarantine_lost: IntCounter,
+    /// Commits that ended when nobody waited for them any more.
+    pub late_commits: IntCounter,
     /// Event ids that came again with other facts.
     pub conflicts: IntCounter,
     /// Whether the Easemob ban guard answers 200 in place of an error.
     pub ban_guard_active: IntGauge,
+    /// Callbacks that a secret has proven, by vendor, app and the secret's place in the configuration.
+    pub secret_uses: IntCounterVec,
     /// When an app's last authentic callback came, by vendor and app.
     pub last_callback_timestamp_seconds: IntGaugeVec,
 }
@@ -113,6 +117,10 @@ impl Metrics {
                 "quarantine_lost_total",
                 "Callbacks that quarantine could not keep.",
             )?,
+            late_commits: IntCounter::new(
+                "late_commits_total",
+                "Commits that ended after the vendor had been told `unavailable` or had hung up.",
+            )?,
             conflicts: IntCounter::new(
                 "conflicts_total",
                 "Vendor event ids that came again with another reader, conversation or message.",
@@ -120,6 +128,11 @@ impl Metrics {
             ban_guard_active: IntGauge::new(
                 "ban_guard_active",
                 "1 while Easemob is answered 200 in place of errors.",
+            )?,
+            secret_uses: counters(
+                "secret_uses_total",
+                "Callbacks that a secret has proven; one that stays still can go.",
+                &["vendor", "app", "secret"],
             )?,
             last_callback_timestamp_seconds: gauges(
                 "last_callback_timestamp_seconds",
@@ -137,7 +150,7 @@ impl Metrics {
         let build =
             IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 18] = [
+        let all: [Box<dyn prometheus::core::Collector>; 20] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -153,8 +166,10 @@ impl Metrics {
             Box::new(self.passthrough.clone()),
             Box::new(self.quarantine_entries.clone()),
             Box::new(self.quarantine_lost.clone()),
+            Box::new(self.late_commits.clone()),
             Box::new(self.conflicts.clone()),
             Box::new(self.ban_guard_active.clone()),
+            Box::new(self.secret_uses.clone()),
             Box::new(self.last_callback_timestamp_seconds.clone()),
         ];
         all.into_iter().try_for_each(|metric| self.registry.register(metric))
@@ -173,7 +188,8 @@ impl Metrics {
             seconds: self.callback_seconds.with_label_values(&[name]),
             receipts: [receipts(Scope::Message), receipts(Scope::UpTo), receipts(Scope::Conversation)],
             last_callback: self.last_callback_timestamp_seconds.clone(),
-            apps: RwLock::default(),
+            secret_uses: self.secret_uses.clone(),
+            callers: RwLock::default(),
         }
     }
 
@@ -189,6 +205,11 @@ impl Metrics {
     }
 }
 
+/// How a secret is called in a label: `secrets[0]`.
+pub fn secret_label(list: &str, index: usize) -> String {
+    format!("{list}[{index}]")
+}
+
 /// One vendor's counters; what nearly every callback counts is counted without a look-up.
 pub struct VendorMetrics {
     vendor: &'static str,
@@ -198,22 +219,45 @@ pub struct VendorMetrics {
     seconds: Histogram,
     receipts: [IntCounter; 3],
     last_callback: IntGaugeVec,
-    /// The gauges of the apps that have called.
-    apps: RwLock<Vec<(String, IntGauge)>>,
+    secret_uses: IntCounterVec,
+    /// Those that have called.
+    callers: RwLock<Vec<Caller>>,
+}
+
+/// An app and the secret with which it calls.
+struct Caller {
+    app: String,
+    secret: Option<(&'static str, usize)>,
+    last_callback: IntGauge,
+    secret_uses: Option<IntCounter>,
+}
+
+impl Caller {
+    fn calls(&self, at: i64) {
+        self.last_callback.set(at);
+        if let Some(uses) = &self.secret_uses {
+            uses.inc();
+        }
+    }
 }
 
 impl VendorMetrics {
-    /// Notes that an authentic callback of an app has come, at this Unix time.
-    pub fn called(&self, app: &str, at: i64) {
-        let known = self.apps.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, gauge)) = known.iter().find(|(name, _)| name == app) {
-            gauge.set(at);
+    /// Notes that an authentic callback of an app has come, at this Unix time, and with which secret: the setting and the
+    /// place in it.
+    pub fn called(&self, app: &str, secret: Option<(&'static str, usize)>, at: i64) {
+        let known = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(caller) = known.iter().find(|caller| caller.secret == secret && caller.app == app) {
+            caller.calls(at);
             return;
         }
         drop(known);
-        let gauge = self.last_callback.with_label_values(&[self.vendor, app]);
-        gauge.set(at);
-        self.apps.write().unwrap_or_else(PoisonError::into_inner).push((app.to_owned(), gauge));
+        let uses = secret.map(|(list, index)| {
+            self.secret_uses.with_label_values(&[self.vendor, app, &secret_label(list, index)])
+        });
+        let last_callback = self.last_callback.with_label_values(&[self.vendor, app]);
+        let caller = Caller { app: app.to_owned(), secret, last_callback, secret_uses: uses };
+        caller.calls(at);
+        self.callers.write().unwrap_or_else(PoisonError::into_inner).push(caller);
     }
 
     /// Counts a callback that has been answered, and the time it took.

@@ -57,7 +57,14 @@ pub fn stamp(
     };
     // Text, integers and times always serialise.
     let json = serde_json::to_string(&receipt).map_err(|_| Problem::WrongType.of("receipt"))?;
-    Ok(Entry { key: key.map(Key::into_bytes), event_key, received_at: received_at.as_millis(), scope, json })
+    Ok(Entry {
+        key: key.map(Key::into_bytes),
+        event_key,
+        received_at: received_at.as_millis(),
+        vendor,
+        scope,
+        json,
+    })
 }
 
 /// 128 bits for an event that nothing identifies.

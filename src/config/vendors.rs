@@ -134,14 +134,24 @@ pub struct RongCloudApp {
 }
 
 impl VendorsConfig {
-    /// Every secret of every app.
-    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        let easemob = self.easemob.apps.values().flat_map(|app| &app.secrets);
-        let tencent = self.tencent.apps.values().flat_map(|app| &app.secrets);
-        let openim = self.openim.apps.values().flat_map(|app| app.path_tokens.iter().chain(&app.basic_auth));
-        let rongcloud =
-            self.rongcloud.apps.values().flat_map(|app| app.secrets.iter().chain(&app.relay_secrets));
-        easemob.chain(tencent).chain(openim).chain(rongcloud)
+    /// Every list of secrets: vendor, app identity as in receipts, the setting, and what stands in it.
+    pub fn secret_lists(&self) -> Vec<(&'static str, &str, &'static str, &[Secret])> {
+        let mut lists: Vec<(&str, &str, &str, &[Secret])> = Vec::new();
+        for app in self.easemob.apps.values() {
+            lists.push(("easemob", &app.appkey, "secrets", &app.secrets));
+        }
+        for app in self.tencent.apps.values() {
+            lists.push(("tencent", &app.sdk_app_id, "secrets", &app.secrets));
+        }
+        for (name, app) in &self.openim.apps {
+            lists.push(("openim", name, "path_tokens", &app.path_tokens));
+            lists.push(("openim", name, "basic_auth", &app.basic_auth));
+        }
+        for app in self.rongcloud.apps.values() {
+            lists.push(("rongcloud", &app.app_key, "secrets", &app.secrets));
+            lists.push(("rongcloud", &app.app_key, "relay_secrets", &app.relay_secrets));
+        }
+        lists
     }
 
     /// Reads the secret files of every app.

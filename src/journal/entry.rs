@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Seq;
-use crate::receipt::{ReadReceipt, Scope};
+use crate::metrics::VendorMetrics;
+use crate::receipt::{ReadReceipt, Scope, VendorName};
 
 /// A receipt on its way in: its JSON as it will go out, and how a repeat of it is known.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Entry {
     pub event_key: bool,
     /// When it came, in milliseconds.
     pub received_at: i64,
+    /// Whose it is, for the count.
+    pub vendor: VendorName,
     /// How much it covers, for the count.
     pub scope: Scope,
     /// The receipt.
@@ -42,6 +45,14 @@ impl Committed {
     /// How many were new.
     pub fn new_total(&self) -> u32 {
         self.new.iter().sum()
+    }
+
+    /// Counts what is new.
+    pub(crate) fn count_in(&self, metrics: &VendorMetrics) {
+        let [message, up_to, conversation] = self.new;
+        metrics.receipts(Scope::Message, message);
+        metrics.receipts(Scope::UpTo, up_to);
+        metrics.receipts(Scope::Conversation, conversation);
     }
 
     pub(crate) fn count_new(&mut self, scope: Scope) {

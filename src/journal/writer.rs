@@ -13,7 +13,7 @@ use super::tail::Tail;
 use super::{Committed, Entry, JournalError, PRUNED_MARK, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
-use crate::receipt::{ReadReceipt, Timestamp};
+use crate::receipt::{ReadReceipt, Timestamp, VendorName};
 
 /// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
 const JOBS_A_TURN: usize = 1_024;
@@ -52,7 +52,7 @@ pub(super) struct Writer {
 
 /// An answer that is true once the transaction is.
 enum Promise {
-    Committed(Done<Committed>, Committed),
+    Committed(Done<Committed>, Committed, Option<VendorName>),
     Seq(Done<Seq>, Seq),
     Count(Done<u32>, u32),
     Nothing(Done<()>),
@@ -102,10 +102,11 @@ impl Writer {
             let (promise, result) = match job {
                 Job::Commit { entries, bytes, done } => {
                     bytes_taken += bytes;
+                    let vendor = entries.first().map(|entry| entry.vendor);
                     let mut committed = Committed::default();
                     let result =
                         run_if(&failure, || statements.store(entries, &mut head, &mut committed, &mut fresh));
-                    (Promise::Committed(done, committed), result)
+                    (Promise::Committed(done, committed, vendor), result)
                 }
                 Job::Cursor { sink, otherwise, done } => {
                     let mut seq = otherwise;
@@ -163,7 +164,7 @@ impl Writer {
         }
         self.publish(&failure, head, before, begun);
         for promise in promises {
-            promise.keep(&failure);
+            promise.keep(&failure, &self.metrics);
         }
     }
 
@@ -192,20 +193,26 @@ fn run_if(failure: &Option<String>, work: impl FnOnce() -> rusqlite::Result<()>)
 }
 
 impl Promise {
-    fn keep(self, failure: &Option<String>) {
-        fn tell<T>(done: Done<T>, value: T, failure: &Option<String>) {
+    fn keep(self, failure: &Option<String>, metrics: &Metrics) {
+        /// Gives back what nobody waits for any more.
+        fn tell<T>(done: Done<T>, value: T, failure: &Option<String>) -> Option<T> {
             let answer = match failure {
                 None => Ok(value),
                 Some(error) => Err(JournalError::Write(error.clone())),
             };
-            // Whoever asked may have gone; what is stored stays stored.
-            let _gone = done.send(answer);
+            done.send(answer).err()?.ok()
         }
         match self {
-            Self::Committed(done, value) => tell(done, value, failure),
-            Self::Seq(done, value) => tell(done, value, failure),
-            Self::Count(done, value) => tell(done, value, failure),
-            Self::Nothing(done) => tell(done, (), failure),
+            Self::Committed(done, value, vendor) => {
+                // Stored is stored: whoever waited would have counted it.
+                if let (Some(late), Some(vendor)) = (tell(done, value, failure), vendor) {
+                    metrics.late_commits.inc();
+                    late.count_in(&metrics.of(vendor));
+                }
+            }
+            Self::Seq(done, value) => drop(tell(done, value, failure)),
+            Self::Count(done, value) => drop(tell(done, value, failure)),
+            Self::Nothing(done) => drop(tell(done, (), failure)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{AckAfter, Config, ConfigError, LogConfig};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, secret_label};
 use crate::passthrough::Passthroughs;
 use crate::receipt::VendorName;
 use crate::server::{Door, Served};
@@ -65,7 +65,7 @@ pub(super) fn serve_vendors(config: &Config, metrics: &Metrics) -> Result<Served
     let vendors = Vendors::configure(&config.vendors);
     let passthroughs = Passthroughs::configure(&config.vendors, metrics)?;
     warn_about(config, &vendors);
-    announce_apps(&vendors, metrics);
+    announce_apps(config, &vendors, metrics);
     Ok(Served { vendors, passthroughs })
 }
 
@@ -87,7 +87,11 @@ fn warn_about(config: &Config, vendors: &Vendors) {
             "vendors.tencent.apps.{name} has no callback token: anybody who knows the SdkAppid can make up reads"
         );
     }
-    let test_only = config.vendors.secrets().any(|secret| secret.expose().starts_with("test-only-"));
+    let test_only = config
+        .vendors
+        .secret_lists()
+        .iter()
+        .any(|(.., secrets)| secrets.iter().any(|secret| secret.expose().starts_with("test-only-")));
     if test_only {
         tracing::warn!(
             "this configuration has test-only secrets that everybody knows; it is for trying things out, not for \
@@ -102,8 +106,15 @@ fn warn_about(config: &Config, vendors: &Vendors) {
     }
 }
 
-/// An app that has never called shows as 0, so that silence can be told from a typing error.
-fn announce_apps(vendors: &Vendors, metrics: &Metrics) {
+/// An app that has never called and a secret that was never used show as 0, so that silence can be told from a typing
+/// error.
+fn announce_apps(config: &Config, vendors: &Vendors, metrics: &Metrics) {
+    for (vendor, app, list, secrets) in config.vendors.secret_lists() {
+        for index in 0..secrets.len() {
+            let labels = [vendor, app, &secret_label(list, index)];
+            metrics.secret_uses.with_label_values(&labels).inc_by(0);
+        }
+    }
     for route in vendors.routes() {
         for app in route.vendor.apps() {
             let labels = [route.vendor.name().as_str(), app.as_str()];

@@ -16,7 +16,7 @@ use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::{Identity, Mark, Reading};
 use super::request::Incoming;
-use super::verified::{Identified, Verified};
+use super::verified::{Identified, SecretPlace, Verified};
 use super::{Vendor, sign};
 use crate::config::{EasemobConfig, Secret};
 use crate::receipt::{Conversation, Extra, Key, Proof, Timestamp, VendorName};
@@ -75,10 +75,9 @@ impl Vendor for Easemob {
             Some(_) => return Err(Refusal::UnknownApp),
         };
         let app = self.app(appkey).ok_or(Refusal::UnknownApp)?;
-        if !sign::md5(&app.secrets, security, call_id, &timestamp) {
-            return Err(Refusal::BadSignature);
-        }
-        Ok(Identified { app: &app.appkey, by: Proof::Md5 })
+        let index = sign::md5(&app.secrets, security, call_id, &timestamp).ok_or(Refusal::BadSignature)?;
+        let with = Some(SecretPlace { list: "secrets", index });
+        Ok(Identified { app: &app.appkey, by: Proof::Md5, with })
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {

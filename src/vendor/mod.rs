@@ -26,7 +26,7 @@ pub use json::{Json, JsonError, Object};
 pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
 pub use reading::{Identity, Mark, Reading};
 pub use request::Incoming;
-pub use verified::{Identified, Verified, authenticate};
+pub use verified::{Identified, SecretPlace, Verified, authenticate};
 
 use crate::config::VendorsConfig;
 use crate::receipt::VendorName;

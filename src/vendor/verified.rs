@@ -11,6 +11,17 @@ pub struct Identified<'r> {
     pub app: &'r str,
     /// The proof.
     pub by: Proof,
+    /// The secret that it was proven with, if one was.
+    pub with: Option<SecretPlace>,
+}
+
+/// Where a secret stands in the configuration: enough to tell which one is still in use, and nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretPlace {
+    /// The app's setting, for example `secrets`.
+    pub list: &'static str,
+    /// From 0; those from files come after those that are written out.
+    pub index: usize,
 }
 
 /// A callback that proved genuine.
@@ -18,6 +29,7 @@ pub struct Verified<'r> {
     callback: Callback<'r>,
     app: &'r str,
     by: Proof,
+    with: Option<SecretPlace>,
 }
 
 impl<'r> Verified<'r> {
@@ -35,10 +47,15 @@ impl<'r> Verified<'r> {
     pub fn by(&self) -> Proof {
         self.by
     }
+
+    /// The secret that it was proven with, if one was.
+    pub fn with(&self) -> Option<SecretPlace> {
+        self.with
+    }
 }
 
 /// Asks the vendor's room for the proof; the value that comes back is the permission to decode.
 pub fn authenticate<'r>(vendor: &'r dyn Vendor, callback: Callback<'r>) -> Result<Verified<'r>, Refusal> {
-    let Identified { app, by } = vendor.verify(&callback)?;
-    Ok(Verified { callback, app, by })
+    let Identified { app, by, with } = vendor.verify(&callback)?;
+    Ok(Verified { callback, app, by, with })
 }

@@ -9,7 +9,7 @@ use readhook::config::{JournalConfig, SinkConfig, SinkKind, StartAt};
 use readhook::dispatch::{Command, Dispatcher, Handle, OrderError, Report, Selection};
 use readhook::journal::{Entry, Journal, Stored};
 use readhook::metrics::Metrics;
-use readhook::receipt::{Scope, Timestamp};
+use readhook::receipt::{Scope, Timestamp, VendorName};
 use readhook::sink::{BoxError, DeliverError, Sink};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -105,6 +105,7 @@ impl Scene {
                 key: None,
                 event_key: false,
                 received_at: 1,
+                vendor: VendorName::OpenIm,
                 scope: Scope::Message,
                 json: format!("{{\"id\":\"{}\"}}", id(*self.journal.head().borrow() + 1)),
             };

@@ -8,7 +8,7 @@ use readhook::config::{Environment, JournalConfig, SinkConfig, load};
 use readhook::dispatch::Dispatcher;
 use readhook::journal::{Entry, Journal};
 use readhook::metrics::Metrics;
-use readhook::receipt::Scope;
+use readhook::receipt::{Scope, VendorName};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,7 @@ pub(crate) fn entry(receipt: &Value) -> Entry {
         key: None,
         event_key: false,
         received_at: 1_767_323_045_678,
+        vendor: VendorName::Easemob,
         scope: Scope::Message,
         json: receipt.to_string(),
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use readhook::config::JournalConfig;
 use readhook::journal::{Committed, Entry, Journal, OpenError};
 use readhook::metrics::Metrics;
-use readhook::receipt::{Scope, Timestamp};
+use readhook::receipt::{Scope, Timestamp, VendorName};
 
 fn open(path: &Path) -> Result<Journal, OpenError> {
     let config = JournalConfig { path: path.to_owned(), retention_days: 30 };
@@ -18,6 +18,7 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
         key: key.map(|key| key.as_bytes().to_vec()),
         event_key: false,
         received_at,
+        vendor: VendorName::Easemob,
         scope: Scope::Message,
         json: format!("{{\"key\":{key:?}}}"),
     }

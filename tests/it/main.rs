@@ -17,6 +17,7 @@ mod journal;
 mod passthrough;
 mod process;
 mod requeue;
+mod rotation;
 mod servers;
 #[cfg(feature = "sink-http")]
 mod sink_http;

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::super::outcome::Refusal;
 use super::super::request::Incoming;
 use super::super::sign;
+use super::super::verified::SecretPlace;
 use crate::config::{Network, OpenImApp, Secret};
 use crate::receipt::Proof;
 
@@ -44,28 +45,25 @@ impl Door {
         }
     }
 
-    /// The strongest of the proofs that the request carries, if it carries all that are asked for.
-    pub(super) fn admit(&self, request: &Incoming) -> Result<Proof, Refusal> {
-        let mut proof = Proof::None;
+    /// The strongest of the proofs that the request carries, and its secret, if it carries all that are asked for.
+    pub(super) fn admit(&self, request: &Incoming) -> Result<(Proof, Option<SecretPlace>), Refusal> {
+        let mut proof = (Proof::None, None);
         if !self.allowed_ips.is_empty() {
             if !self.allowed_ips.iter().any(|net| net.contains(request.client)) {
                 return Err(Refusal::BadAddress);
             }
-            proof = Proof::Ip;
+            proof = (Proof::Ip, None);
         }
         if !self.basic_auth.is_empty() {
-            if !basic(request).is_some_and(|given| sign::is_one_of(&self.basic_auth, &given)) {
-                return Err(Refusal::BadCredentials);
-            }
-            proof = Proof::Basic;
+            let index = basic(request).and_then(|given| sign::one_of(&self.basic_auth, &given));
+            let index = index.ok_or(Refusal::BadCredentials)?;
+            proof = (Proof::Basic, Some(SecretPlace { list: "basic_auth", index }));
         }
         if !self.path_tokens.is_empty() {
             let first = request.tail().split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
             let token: Vec<u8> = percent_decode_str(first).collect();
-            if !sign::is_one_of(&self.path_tokens, &token) {
-                return Err(Refusal::BadToken);
-            }
-            proof = Proof::PathToken;
+            let index = sign::one_of(&self.path_tokens, &token).ok_or(Refusal::BadToken)?;
+            proof = (Proof::PathToken, Some(SecretPlace { list: "path_tokens", index }));
         }
         Ok(proof)
     }

@@ -49,7 +49,7 @@ impl OpenIm {
         let mut missed = Refusal::UnknownApp;
         for door in &self.doors {
             match door.admit(request) {
-                Ok(by) => return Ok(Identified { app: door.app(), by }),
+                Ok((by, with)) => return Ok(Identified { app: door.app(), by, with }),
                 Err(refusal) if refusal == offered || missed == Refusal::UnknownApp => missed = refusal,
                 Err(_) => {}
             }

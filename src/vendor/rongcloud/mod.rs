@@ -31,7 +31,7 @@ pub(super) struct Relay(Apps);
 
 impl RongCloud {
     pub(super) fn configure(config: &RongCloudConfig) -> Option<Arc<dyn Vendor>> {
-        let apps = Apps::new(config, |app| &app.secrets);
+        let apps = Apps::new(config, "secrets", |app| &app.secrets);
         (!config.apps.is_empty()).then(|| Arc::new(Self(apps)) as Arc<dyn Vendor>)
     }
 }
@@ -39,7 +39,7 @@ impl RongCloud {
 impl Relay {
     /// Only where some app has a secret for it: a phone's claim needs a relay that vouches for it.
     pub(super) fn configure(config: &RongCloudConfig) -> Option<Arc<dyn Vendor>> {
-        let apps = Apps::new(config, |app| &app.relay_secrets);
+        let apps = Apps::new(config, "relay_secrets", |app| &app.relay_secrets);
         (!apps.is_empty()).then(|| Arc::new(Self(apps)) as Arc<dyn Vendor>)
     }
 }

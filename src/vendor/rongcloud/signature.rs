@@ -4,7 +4,7 @@ use super::super::field;
 use super::super::outcome::Refusal;
 use super::super::request::{Incoming, Parameter};
 use super::super::sign;
-use super::super::verified::Identified;
+use super::super::verified::{Identified, SecretPlace};
 use crate::config::{RongCloudApp, RongCloudConfig, Secret};
 use crate::receipt::Proof;
 
@@ -12,7 +12,11 @@ use crate::receipt::Proof;
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
 /// The apps that may sign on one route, each with the secrets for that route.
-pub(super) struct Apps(Vec<App>);
+pub(super) struct Apps {
+    /// The setting that these secrets are from.
+    list: &'static str,
+    apps: Vec<App>,
+}
 
 struct App {
     app_key: String,
@@ -63,22 +67,26 @@ const PLACES: [Place; 4] = [
 ];
 
 impl Apps {
-    /// The apps that have secrets of the kind that `secrets` picks.
-    pub(super) fn new(config: &RongCloudConfig, secrets: impl Fn(&RongCloudApp) -> &Vec<Secret>) -> Self {
+    /// The apps that have secrets in the setting `list`, which `secrets` picks.
+    pub(super) fn new(
+        config: &RongCloudConfig,
+        list: &'static str,
+        secrets: impl Fn(&RongCloudApp) -> &Vec<Secret>,
+    ) -> Self {
         let apps = config.apps.values().filter(|app| !secrets(app).is_empty()).map(|app| App {
             app_key: app.app_key.clone(),
             secrets: secrets(app).clone(),
             freshness_seconds: app.freshness_seconds,
         });
-        Self(apps.collect())
+        Self { list, apps: apps.collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.apps.is_empty()
     }
 
     pub(super) fn keys(&self) -> Vec<String> {
-        self.0.iter().map(|app| app.app_key.clone()).collect()
+        self.apps.iter().map(|app| app.app_key.clone()).collect()
     }
 
     /// Finds the signature and checks it against every secret of the app that the request names.
@@ -109,17 +117,16 @@ impl Apps {
             named = request.parameter("appKey");
         }
         let app = match named {
-            Parameter::Once(key) => self.0.iter().find(|app| app.app_key == key),
+            Parameter::Once(key) => self.apps.iter().find(|app| app.app_key == key),
             Parameter::Repeated => return Err(Refusal::SignatureRepeated),
             // The oldest texts name no app; with a single one there is no doubt whose it is.
-            Parameter::Absent => self.0.first().filter(|_| self.0.len() == 1),
+            Parameter::Absent => self.apps.first().filter(|_| self.apps.len() == 1),
         };
         let app = app.ok_or(Refusal::UnknownApp)?;
-        if !sign::sha1(&app.secrets, &signature, [&nonce, &time]) {
-            return Err(Refusal::BadSignature);
-        }
+        let index = sign::sha1(&app.secrets, &signature, [&nonce, &time]).ok_or(Refusal::BadSignature)?;
         app.fresh(&time, request.received_at.as_millis())?;
-        Ok(Identified { app: &app.app_key, by: Proof::Sha1 })
+        let with = Some(SecretPlace { list: self.list, index });
+        Ok(Identified { app: &app.app_key, by: Proof::Sha1, with })
     }
 }
 

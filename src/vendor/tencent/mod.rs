@@ -18,7 +18,7 @@ use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
 use super::reading::Reading;
 use super::request::{Incoming, Parameter};
-use super::verified::{Identified, Verified};
+use super::verified::{Identified, SecretPlace, Verified};
 use super::{Vendor, sign};
 use crate::config::{Secret, TencentConfig};
 use crate::receipt::{Proof, VendorName};
@@ -89,7 +89,7 @@ impl Vendor for Tencent {
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal> {
         let app = self.app(callback.request).map_err(|_| Refusal::UnknownApp)?;
         if app.tokens.is_empty() {
-            return Ok(Identified { app: &app.sdk_app_id, by: Proof::AppId });
+            return Ok(Identified { app: &app.sdk_app_id, by: Proof::AppId, with: None });
         }
         let signed = |name| match callback.request.parameter(name) {
             Parameter::Once(text) if !text.is_empty() => Ok(text),
@@ -101,10 +101,9 @@ impl Vendor for Tencent {
         if callback.request.received_at.as_seconds().cast_unsigned().abs_diff(seconds) > SIGN_WINDOW_SECONDS {
             return Err(Refusal::Stale);
         }
-        if !sign::sha256(&app.tokens, &signature, &time) {
-            return Err(Refusal::BadSignature);
-        }
-        Ok(Identified { app: &app.sdk_app_id, by: Proof::Sha256 })
+        let index = sign::sha256(&app.tokens, &signature, &time).ok_or(Refusal::BadSignature)?;
+        let with = Some(SecretPlace { list: "secrets", index });
+        Ok(Identified { app: &app.sdk_app_id, by: Proof::Sha256, with })
     }
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
