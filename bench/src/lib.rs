@@ -9,6 +9,7 @@ mod connection;
 pub mod disk;
 pub mod load;
 pub mod pace;
+pub mod rate;
 pub mod server;
 pub mod sink;
 pub mod tally;

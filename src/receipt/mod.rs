@@ -112,6 +112,18 @@ pub enum ConversationKind {
     Unknown,
 }
 
+impl ConversationKind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Group => "group",
+            Self::Notification => "notification",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// How much a receipt covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -208,4 +220,20 @@ pub enum Proof {
     Ip,
     /// Nothing; the operator allowed it in so many words.
     None,
+}
+
+impl Proof {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::AppId => "app_id",
+            Self::PathToken => "path_token",
+            Self::Basic => "basic",
+            Self::Ip => "ip",
+            Self::None => "none",
+        }
+    }
 }

@@ -9,6 +9,10 @@ use crate::journal::Stored;
 
 /// The facts by which destinations route and tell apart.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(any(feature = "sink-http", feature = "sink-kafka")),
+    expect(dead_code, reason = "a build may hold only sinks that need fewer of them")
+)]
 pub(super) struct Facts<'a> {
     /// The receipt's id, by which a repeat is known.
     #[serde(borrow)]
@@ -26,6 +30,10 @@ pub(super) struct Facts<'a> {
 
 /// Where a message was read.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(any(feature = "sink-http", feature = "sink-kafka", feature = "sink-nats")),
+    expect(dead_code, reason = "a build may hold only sinks that need fewer of them")
+)]
 pub(super) struct Place<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Cow<'a, str>,
@@ -48,6 +56,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Alike for all receipts of a conversation: what keeps their order where a destination is divided.
+    #[cfg(any(feature = "sink-http", feature = "sink-kafka", feature = "sink-nats"))]
     pub(super) fn conversation_key(&self) -> String {
         let id = self.conversation.id.as_deref().unwrap_or_default();
         format!("{}/{}/{}/{id}", self.vendor, self.app, self.conversation.kind)

@@ -1,13 +1,21 @@
 //! A sink: somewhere that receipts go. It delivers and says what came of it, nothing more: it does not retry, batch,
 //! remember or know where it stands in the journal; all that is `dispatch`'s.
 
-#[cfg(feature = "sink-http")]
+#[cfg(any(feature = "sink-http", feature = "sink-kafka"))]
 mod cloud_event;
-#[cfg(feature = "sink-http")]
+#[cfg(any(feature = "sink-http", feature = "sink-kafka", feature = "sink-nats", feature = "sink-redis"))]
 mod facts;
 mod file;
 #[cfg(feature = "sink-http")]
 mod http;
+#[cfg(feature = "sink-kafka")]
+mod kafka;
+#[cfg(feature = "sink-nats")]
+mod nats;
+#[cfg(feature = "sink-postgres")]
+mod postgres;
+#[cfg(feature = "sink-redis")]
+mod redis;
 mod stdout;
 
 use std::ops::Range;
@@ -80,10 +88,22 @@ pub fn open(config: &SinkConfig) -> Result<Arc<dyn Sink>, BoxError> {
         SinkKind::File { path } => Arc::new(file::JsonLines::new(path.clone())),
         #[cfg(feature = "sink-http")]
         SinkKind::Http(config) => Arc::new(http::Http::new(config.clone())?),
-        #[cfg(not(feature = "sink-http"))]
-        SinkKind::Http(_) => return Err("this build is without this type of sink".into()),
-        SinkKind::Nats(_) | SinkKind::Kafka(_) | SinkKind::Redis(_) | SinkKind::Postgres(_) => {
-            return Err("this build is without this type of sink".into());
-        }
+        #[cfg(feature = "sink-nats")]
+        SinkKind::Nats(config) => Arc::new(nats::JetStream::new(config)?),
+        #[cfg(feature = "sink-kafka")]
+        SinkKind::Kafka(config) => Arc::new(kafka::Kafka::new(config)),
+        #[cfg(feature = "sink-redis")]
+        SinkKind::Redis(config) => Arc::new(redis::Stream::new(config.clone())?),
+        #[cfg(feature = "sink-postgres")]
+        SinkKind::Postgres(config) => Arc::new(postgres::Postgres::new(config)?),
+        // Reading a configuration has refused it already, and said which feature it needs.
+        #[cfg(not(all(
+            feature = "sink-http",
+            feature = "sink-nats",
+            feature = "sink-kafka",
+            feature = "sink-redis",
+            feature = "sink-postgres"
+        )))]
+        left_out => return Err(format!("this build is without `{}` sinks", left_out.word()).into()),
     })
 }

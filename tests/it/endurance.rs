@@ -18,7 +18,7 @@ use crate::wire::Wire;
 pub(crate) const RECEIPTS: u64 = 20_000;
 const CONVERSATIONS: u64 = 61;
 /// Nothing of this takes long, but two cores may have other things to do.
-const ENOUGH: Duration = Duration::from_secs(240);
+pub(crate) const ENOUGH: Duration = Duration::from_secs(240);
 
 /// A sink's configuration from its section, as TOML.
 pub(crate) fn sink_config(section: &str) -> SinkConfig {

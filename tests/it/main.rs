@@ -16,11 +16,21 @@ mod house;
 mod journal;
 mod passthrough;
 mod process;
+#[cfg(feature = "sink-nats")]
+mod replicas;
 mod requeue;
 mod rotation;
 mod servers;
 #[cfg(feature = "sink-http")]
 mod sink_http;
+#[cfg(feature = "sink-kafka")]
+mod sink_kafka;
+#[cfg(feature = "sink-nats")]
+mod sink_nats;
+#[cfg(feature = "sink-postgres")]
+mod sink_postgres;
+#[cfg(feature = "sink-redis")]
+mod sink_redis;
 mod tidy;
 mod upstream;
 mod vendor;

@@ -144,21 +144,21 @@ async fn an_upstream_that_fails_blocks_nobody() {
         Manner::answer("503 Busy", "", "later"),
     ];
     for manner in manners {
-        upstream.from_now_on(manner);
+        upstream.becomes(manner);
         allowed(house.post(BEFORE_SEND, &[], b"{}").await);
     }
-    upstream.from_now_on(Manner::Say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of".to_owned()));
+    upstream.becomes(Manner::Say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of".to_owned()));
     allowed(house.post(BEFORE_SEND, &[], b"{}").await);
     assert_eq!(upstream.got().len(), 5);
     // Five in a row: it is left alone, and nobody waits for it.
-    upstream.from_now_on(Manner::Hang);
+    upstream.becomes(Manner::Hang);
     for _ in 0..50 {
         allowed(house.post(BEFORE_SEND, &[], b"{}").await);
     }
     assert!(upstream.got().len() <= 6, "at most the one that tries whether it is back");
     assert!(forwarded(&house, "tencent", "open").await >= 49.0);
     // Back again, it is found by whoever is allowed to try.
-    upstream.from_now_on(Manner::answer("200 OK", "", "back"));
+    upstream.becomes(Manner::answer("200 OK", "", "back"));
     timeout(PATIENCE, async { while house.post(BEFORE_SEND, &[], b"{}").await.body != "back" {} })
         .await
         .unwrap();
@@ -204,7 +204,7 @@ async fn nothing_in_a_request_changes_where_it_goes() {
     assert!(other.got().is_empty());
     assert!(upstream.got().iter().all(|got| got.line.starts_with("POST /x?SdkAppid=")));
     // A redirect is an answer, and not followed.
-    upstream.from_now_on(Manner::answer("302 Found", &format!("location: http://{host}/\r\n"), "there"));
+    upstream.becomes(Manner::answer("302 Found", &format!("location: http://{host}/\r\n"), "there"));
     assert_eq!(house.post(BEFORE_SEND, &[], b"{}").await.status, 302);
     assert!(other.got().is_empty());
     house.end().await;

@@ -14,7 +14,7 @@ use crate::crash::{number, try_post};
 use crate::endurance::ENOUGH;
 use crate::process::{Process, write_config_with};
 use crate::servers::{self, Server, free_address, program};
-use crate::sink_nats::stream;
+use crate::sink_nats::{plain, receipts};
 use crate::vendor::{Callback, easemob, tencent};
 
 const CALLBACKS: u64 = 6_000;
@@ -116,7 +116,7 @@ async fn replicas_on_one_stream_lose_nothing_and_double_nothing_when_one_is_kill
     .unwrap();
     assert_eq!(accepted.len() as u64, CALLBACKS, "every vendor got its answer in the end");
 
-    let got = stream(&nats).await;
+    let got = receipts(&async_nats::jetstream::new(plain(nats.address).await), "READHOOK").await;
     let ids: BTreeSet<&str> = got.iter().map(|receipt| receipt["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), got.len(), "no receipt is there twice");
     let numbers: BTreeSet<u64> = got.iter().map(number).collect();

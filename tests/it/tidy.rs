@@ -103,13 +103,19 @@ const MAY_USE: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that end in one room.
-const ENDS_IN: [(&str, &[&str]); 6] = [
+const ENDS_IN: [(&str, &[&str]); 12] = [
     ("axum", &["server", "admin"]),
     ("rusqlite", &["journal", "quarantine"]),
     ("hyper", &["server", "admin", "cli"]),
     ("prometheus", &["metrics", "service"]),
+    ("rustls", &["tls", "sink"]),
     ("reqwest", &["sink"]),
     ("hmac", &["sink"]),
+    ("async_nats", &["sink"]),
+    ("rdkafka", &["sink"]),
+    ("redis", &["sink"]),
+    ("tokio_postgres", &["sink"]),
+    ("tokio_postgres_rustls", &["sink"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -184,7 +190,7 @@ fn foreign_crates_end_in_their_rooms() {
 fn siblings_do_not_know_each_other() {
     for (folder, names) in [
         ("src/vendor", ["easemob", "tencent", "openim", "rongcloud"].as_slice()),
-        ("src/sink", &["file", "http", "stdout"]),
+        ("src/sink", &["file", "http", "kafka", "nats", "postgres", "redis", "stdout"]),
     ] {
         for (path, text) in all(folder) {
             let own = path.strip_prefix(repository(folder)).unwrap().to_str().unwrap().to_owned();

@@ -67,7 +67,7 @@ impl Upstream {
         Self { address, manner, got, listening: listening.abort_handle() }
     }
 
-    pub(crate) fn from_now_on(&self, manner: Manner) {
+    pub(crate) fn becomes(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 

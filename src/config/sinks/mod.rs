@@ -17,11 +17,11 @@ use std::time::Duration;
 use ::http::Uri;
 use serde::Deserialize;
 
+pub use self::redis::RedisSink;
 pub use http::{HttpMode, HttpSink, SigningKey};
 pub use kafka::{Compression, KafkaSink, Sasl, SaslMechanism};
 pub use nats::NatsSink;
 pub use postgres::PostgresSink;
-pub use redis::RedisSink;
 pub use tls::TlsFiles;
 
 use super::{ConfigError, Secret};

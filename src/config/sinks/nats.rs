@@ -8,7 +8,8 @@ use crate::config::{ConfigError, Secret};
 /// A stream of NATS JetStream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NatsSink {
-    /// The servers, separated by commas. A URL may hold user and password, so it is not printed.
+    /// The servers, separated by commas. A URL may hold user and password, or a token in the place of both, so
+    /// it is not printed. What is set below goes before.
     pub url: Secret,
     /// The stream; made if it is missing.
     pub stream: String,

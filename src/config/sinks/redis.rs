@@ -8,7 +8,8 @@ use crate::config::{ConfigError, Secret};
 /// A stream of Redis, Valkey, or of whatever speaks their protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RedisSink {
-    /// The server; with `cluster`, some of its nodes, separated by commas. It may hold a password, so it is not printed.
+    /// The server; with `cluster`, some of its nodes, separated by commas, so that one in a password is
+    /// %2C. It may hold a password, so it is not printed.
     pub url: Secret,
     /// The key of the stream.
     pub stream: String,
@@ -37,6 +38,15 @@ impl RedisSink {
         };
         if !sink.cluster && sink.url.expose().contains(',') {
             return Err(settings.wrong("url", "several nodes want `cluster = true`"));
+        }
+        let mut nodes = sink.url.expose().split(',').map(str::trim);
+        if sink.tls != TlsFiles::default() && nodes.clone().any(|node| node.starts_with("redis://")) {
+            return Err(settings.wrong("url", "certificates are given, so it must begin with rediss://"));
+        }
+        if nodes.any(|node| node.contains('#')) {
+            let problem = "must not hold a `#`: in a password that is %23, and `#insecure` is not to be had; name \
+                           whom to believe in `ca_file`";
+            return Err(settings.wrong("url", problem));
         }
         Ok(sink)
     }
