@@ -85,7 +85,7 @@ impl Table {
         let not_made = |error: Problem| {
             Problem::Server(format!(
                 "the table `{}` is missing and could not be made: {}; let this role make it (GRANT USAGE, CREATE \
-                 ON SCHEMA {} TO {role}), or make it yourself as docs/reference.md has it",
+                 ON SCHEMA {} TO {role}), or make it yourself as docs/sinks.md has it",
                 self.name,
                 error.into_error(),
                 schema.unwrap_or("public"),
