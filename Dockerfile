@@ -1,13 +1,24 @@
 # readhook in a container.
 #
 #     docker build -t readhook .
+#     docker build -t readhook --build-arg FEATURES=sink-kafka .     # with Kafka's client besides the default sinks
 #
 # Two stages. The first has a compiler; the second has glibc, libgcc and readhook, and nothing else: no shell, no
 # package manager, no curl. It needs none of them, for SQLite is inside the program and the health check is one of its
-# subcommands. Both stages are Debian 12, so the program meets the glibc that it was linked against.
+# subcommands. Both stages are Debian 12, so the program meets the glibc that it was linked against; with Kafka also the
+# OpenSSL 3, which distroless has in its `base`, and `cc` is made from that. (The build with Kafka was not tried in
+# Docker.)
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /readhook
+# Cargo features beside the default ones, separated by commas. Only Kafka's needs further packages. (zlib1g-dev is left
+# out on purpose: without it zlib is built in, with it the program would look for a libz that the second stage lacks.)
+ARG FEATURES=""
+RUN case ",$FEATURES," in *,sink-kafka,*) \
+        apt-get update \
+        && apt-get install -y --no-install-recommends g++ make pkg-config libssl-dev \
+        && rm -rf /var/lib/apt/lists/* ;; \
+    esac
 
 # A layer of its own for the dependencies: they are built against empty sources, so it stays as it is until a manifest
 # changes. `.cargo/config.toml` comes along because SQLite is among them, and is built with the flag that stands there.
@@ -22,12 +33,12 @@ RUN mkdir src bench/src benches \
     && for name in $(sed -n '/^\[\[bench\]\]/,/^$/s/^name *= *"\(.*\)"/\1/p' Cargo.toml); do \
            echo 'fn main() {}' > "benches/$name.rs"; \
        done \
-    && cargo build --release --locked --bin readhook
+    && cargo build --release --locked --bin readhook --features "$FEATURES"
 
 COPY src src
 # Copied files keep their age, and may be older than what was built from the empty ones.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin readhook \
+    && cargo build --release --locked --bin readhook --features "$FEATURES" \
     && mkdir /empty
 
 FROM gcr.io/distroless/cc-debian12:nonroot
