@@ -15,7 +15,14 @@ use crate::quarantine::{Quarantine, Suspect};
 use crate::receipt::VendorName;
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
-use crate::vendor::{Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Vendor, authenticate};
+use crate::vendor::{
+    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, Reading, Vendor, Verified,
+    authenticate,
+};
+
+/// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation: a body of
+/// 1 MiB, half of it a reader's name, could be made into gigabytes.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Takes callbacks in.
 pub(crate) struct Ingest {
@@ -301,11 +308,28 @@ fn read(vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, metrics:
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),
     };
-    let entries = readings.into_iter().map(|reading| stamp(vendor.name(), &verified, reading)).collect();
-    match entries {
+    match stamp_all(vendor.name(), &verified, readings) {
         Ok(entries) => Read::Receipts(entries),
         Err(error) => Read::Over(Outcome::Malformed(error)),
     }
+}
+
+fn stamp_all(
+    vendor: VendorName,
+    verified: &Verified<'_>,
+    readings: Vec<Reading<'_>>,
+) -> Result<Vec<Entry>, DecodeError> {
+    let mut entries = Vec::with_capacity(readings.len());
+    let mut bytes = 0;
+    for reading in readings {
+        let entry = stamp(vendor, verified, reading)?;
+        bytes += entry.weight();
+        if bytes > MOST_BYTES {
+            return Err(Problem::OutOfRange.of("body"));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// The callback as quarantine keeps it.

@@ -55,6 +55,12 @@ fn server(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::setting(key, "0 would refuse everything"));
         }
     }
+    if server.bodies_limit_bytes < server.body_limit_bytes {
+        return Err(ConfigError::setting(
+            "server.bodies_limit_bytes",
+            "less than `server.body_limit_bytes`: a body of that size would never be read",
+        ));
+    }
     if server.header_limit_bytes < 8192 {
         return Err(ConfigError::setting("server.header_limit_bytes", "at least 8192"));
     }

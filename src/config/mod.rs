@@ -63,6 +63,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The largest body that is read; more is a 413.
     pub body_limit_bytes: usize,
+    /// How many bytes of bodies may be in memory at once, beyond the first 8 KiB of each; who comes then waits, and is
+    /// `unavailable` after `body_timeout_ms`.
+    pub bodies_limit_bytes: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "secret::list")]
     pub trusted_proxies: Vec<Network>,
@@ -83,6 +86,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             body_limit_bytes: 1 << 20,
+            bodies_limit_bytes: 256 << 20,
             trusted_proxies: Vec::new(),
             header_timeout_ms: 10_000,
             body_timeout_ms: 10_000,

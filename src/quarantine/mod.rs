@@ -7,8 +7,9 @@ mod store;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -20,6 +21,8 @@ use store::Store;
 
 /// How many callbacks may wait to be written; further ones are counted and let go.
 const QUEUED: usize = 256;
+/// How many bytes of them may wait: bodies can be large.
+const QUEUED_BYTES: usize = 16 << 20;
 /// Room that an entry takes beyond its texts.
 const OVERHEAD: usize = 128;
 
@@ -82,6 +85,8 @@ impl Suspect {
 /// A handle on the quarantine.
 pub(crate) struct Quarantine {
     queue: Option<SyncSender<Job>>,
+    /// Bytes that wait.
+    queued: Arc<AtomicUsize>,
     path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
     metrics: Metrics,
@@ -109,23 +114,38 @@ impl Quarantine {
             std::io::Error::other(format!("cannot open the quarantine `{}`: {error}", path.display()))
         })?;
         let (queue, jobs) = sync_channel(QUEUED);
-        let thread =
-            std::thread::Builder::new().name("quarantine".to_owned()).spawn(move || store.run(&jobs))?;
-        Ok(Self { queue: Some(queue), path, thread: Mutex::new(Some(thread)), metrics: metrics.clone() })
+        let queued = Arc::new(AtomicUsize::new(0));
+        let waiting = queued.clone();
+        let thread = std::thread::Builder::new()
+            .name("quarantine".to_owned())
+            .spawn(move || store.run(&jobs, &waiting))?;
+        let (thread, metrics) = (Mutex::new(Some(thread)), metrics.clone());
+        Ok(Self { queue: Some(queue), queued, path, thread, metrics })
     }
 
     /// One that keeps nothing.
     pub(crate) fn none(metrics: &Metrics) -> Self {
-        Self { queue: None, path: PathBuf::new(), thread: Mutex::default(), metrics: metrics.clone() }
+        Self {
+            queue: None,
+            queued: Arc::default(),
+            path: PathBuf::new(),
+            thread: Mutex::default(),
+            metrics: metrics.clone(),
+        }
     }
 
     /// Keeps a callback, if there is room in the queue right now.
     pub(crate) fn keep(&self, suspect: Suspect) {
         let Some(queue) = &self.queue else { return };
-        match queue.try_send(Job::Keep(suspect)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.metrics.quarantine_lost.inc(),
+        let bytes = suspect.bytes();
+        if self.queued.fetch_add(bytes, Ordering::Relaxed) <= QUEUED_BYTES {
+            match queue.try_send(Job::Keep(suspect)) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+            }
         }
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.quarantine_lost.inc();
     }
 
     /// Callbacks that are kept, oldest first, behind an entry, at most `limit`. What is waiting to be written is not among

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -55,8 +56,8 @@ impl Store {
         Ok(Self { connection, config, metrics, entries, bytes })
     }
 
-    /// Works until nobody can send any more.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+    /// Works until nobody can send any more. What it has done with is taken off `queued`.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, queued: &AtomicUsize) {
         while let Ok(first) = jobs.recv() {
             let mut suspects = Vec::new();
             for job in std::iter::once(first).chain(jobs.try_iter().take(QUEUED)) {
@@ -73,10 +74,12 @@ impl Store {
                 continue;
             }
             let count = suspects.len() as u64;
+            let bytes = suspects.iter().map(Suspect::bytes).sum();
             if let Err(error) = self.write(suspects) {
                 tracing::warn!(%error, callbacks = count, "callbacks could not be kept in quarantine");
                 self.metrics.quarantine_lost.inc_by(count);
             }
+            queued.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 

@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Incoming as Body;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
+use super::body::{Bodies, Whole};
 use super::client::client;
 use crate::clock;
 use crate::config::ServerConfig;
@@ -28,6 +29,7 @@ struct Inner {
     /// Replaced as a whole when the configuration is read anew; requests under way keep what they began with.
     served: RwLock<Arc<Served>>,
     server: ServerConfig,
+    bodies: Bodies,
 }
 
 /// Who is served, and where what is not for us goes.
@@ -38,7 +40,8 @@ pub(crate) struct Served {
 
 impl Door {
     pub(crate) fn new(ingest: Arc<Ingest>, served: Served, server: ServerConfig) -> Self {
-        Self(Arc::new(Inner { ingest, served: RwLock::new(Arc::new(served)), server }))
+        let bodies = Bodies::new(&server);
+        Self(Arc::new(Inner { ingest, served: RwLock::new(Arc::new(served)), server, bodies }))
     }
 
     /// Puts other vendors in place; the requests that come from now on meet them.
@@ -64,7 +67,7 @@ impl Door {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        let Inner { ingest, server, .. } = &*self.0;
+        let Inner { ingest, server, bodies, .. } = &*self.0;
         let (head, body) = request.into_parts();
         let mut incoming = Incoming {
             client: client(peer.ip(), &head.headers, &server.trusted_proxies),
@@ -74,16 +77,17 @@ impl Door {
             body: Bytes::new(),
             received_at: clock::now(),
         };
-        let answer = match read_body(body, &incoming, server).await {
-            Ok(body) => {
-                incoming.body = body;
+        let answer = match bodies.read(body, &incoming.headers).await {
+            // The room is given back when the callback has ended, before an answer is withheld.
+            Ok(Whole { bytes, room: _room }) => {
+                incoming.body = bytes;
                 let passthrough = passthroughs.of(vendor.name());
                 match ingest.take(&**vendor, passthrough, incoming, begun).await {
                     Reply::Ours(answer) => answer,
                     Reply::Theirs(forwarded) => return hand_on(forwarded),
                 }
             }
-            Err(unreadable) => ingest.refuse(&**vendor, incoming, begun, Outcome::Unreadable(unreadable)),
+            Err(outcome) => ingest.refuse(&**vendor, incoming, begun, outcome),
         };
         if let Some(wait) = answer.not_before {
             sleep_until((begun + wait).into()).await;
@@ -95,40 +99,6 @@ impl Door {
 /// Whether a request is for the door.
 pub(super) fn is_callback(uri: &Uri) -> bool {
     uri.path().starts_with(PREFIX)
-}
-
-/// The whole body, and not a byte more than allowed.
-async fn read_body(body: Body, request: &Incoming, server: &ServerConfig) -> Result<Bytes, Unreadable> {
-    let limit = server.body_limit_bytes;
-    let announced = request.headers.get(header::CONTENT_LENGTH);
-    let announced =
-        announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(Unreadable::BodyTooLarge);
-    }
-    let patience = Duration::from_millis(server.body_timeout_ms);
-    timeout(patience, collect(body, limit)).await.unwrap_or(Err(Unreadable::BodyTimeout))
-}
-
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Unreadable> {
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() else {
-            continue;
-        };
-        if first.len() + whole.len() + data.len() > limit {
-            return Err(Unreadable::BodyTooLarge);
-        }
-        // Nearly every body comes in one piece, which then needs no copy.
-        if first.is_empty() && whole.is_empty() {
-            first = data;
-        } else {
-            whole.extend_from_slice(&std::mem::take(&mut first));
-            whole.extend_from_slice(&data);
-        }
-    }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 fn respond(answer: Answer) -> Response<Full<Bytes>> {

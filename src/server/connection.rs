@@ -132,6 +132,8 @@ async fn connection<S: Serve>(
     };
     let mut http = hyper::server::conn::http1::Builder::new();
     http.half_close(false).header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(head_bytes);
+    // Left alone, a connection's buffer grows to 400 KiB under a client that sends fast.
+    http.max_buf_size(head_bytes);
     let mut served = pin!(http.serve_connection(io, service));
     loop {
         tokio::select! {

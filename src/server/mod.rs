@@ -2,6 +2,7 @@
 //! ends: what goes further is an [`Incoming`](crate::vendor::Incoming), what comes back an
 //! [`Answer`](crate::vendor::Answer).
 
+mod body;
 mod callbacks;
 mod client;
 pub(crate) mod connection;

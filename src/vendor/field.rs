@@ -9,6 +9,9 @@ use super::json::{Json, Object};
 use super::outcome::{DecodeError, Problem};
 use crate::receipt::Timestamp;
 
+/// How many items a list may have. No vendor sends a tenth of it; but 1 MiB of `1,1,1,…` would be half a million receipts.
+const MOST_ITEMS: usize = 10_000;
+
 impl<'a> Object<'a> {
     /// A text that must say something.
     pub(super) fn text(&self, field: &'static str) -> Result<&str, DecodeError> {
@@ -64,10 +67,11 @@ impl<'a> Object<'a> {
         self.optional_list(field)?.ok_or(Problem::Missing.of(field))
     }
 
-    /// A list that may be absent.
+    /// A list that may be absent, and must not be longer than anybody's.
     pub(super) fn optional_list(&self, field: &'static str) -> Result<Option<&[Json<'a>]>, DecodeError> {
         match self.find(field) {
             None => Ok(None),
+            Some(Json::List(list)) if list.len() > MOST_ITEMS => Err(Problem::OutOfRange.of(field)),
             Some(Json::List(list)) => Ok(Some(list)),
             Some(_) => Err(Problem::WrongType.of(field)),
         }

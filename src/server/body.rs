@@ -1,0 +1,113 @@
+//! Bodies: not a byte more of one than allowed, and not more of all of them together than the machine should give.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming as Body;
+use hyper::header::{self, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::config::ServerConfig;
+use crate::vendor::{Outcome, Unreadable};
+
+/// So much of every body is free: nearly all callbacks are smaller, and never ask for room. The buffer that a connection
+/// reads into is as large anyway.
+const FREE: usize = 8 << 10;
+
+/// Reads bodies, within the room that all of them share.
+pub(super) struct Bodies {
+    limit: usize,
+    patience: Duration,
+    /// A permit a byte.
+    room: Arc<Semaphore>,
+}
+
+/// A whole body, and its room for as long as it lives.
+pub(super) struct Whole {
+    pub(super) bytes: Bytes,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// A body that is being read.
+struct Reading<'b> {
+    bodies: &'b Bodies,
+    room: Option<OwnedSemaphorePermit>,
+    /// Whether it is we who keep the client waiting.
+    waits_for_room: bool,
+}
+
+impl Bodies {
+    pub(super) fn new(server: &ServerConfig) -> Self {
+        Self {
+            limit: server.body_limit_bytes,
+            patience: Duration::from_millis(server.body_timeout_ms),
+            room: Arc::new(Semaphore::new(server.bodies_limit_bytes.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// The whole body. `Unavailable` when there was no room for it in time: whoever holds the room holds it no longer than
+    /// its own body may take and its callback be answered, so it is worth coming again.
+    pub(super) async fn read(&self, body: Body, headers: &HeaderMap) -> Result<Whole, Outcome> {
+        let announced = headers.get(header::CONTENT_LENGTH);
+        let announced =
+            announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > self.limit as u64) {
+            return Err(Outcome::Unreadable(Unreadable::BodyTooLarge));
+        }
+        let mut reading = Reading { bodies: self, room: None, waits_for_room: false };
+        match timeout(self.patience, reading.to_the_end(body)).await {
+            Ok(Ok(bytes)) => Ok(Whole { bytes, room: reading.room }),
+            Ok(Err(unreadable)) => Err(Outcome::Unreadable(unreadable)),
+            Err(_) if reading.waits_for_room => Err(Outcome::Unavailable),
+            Err(_) => Err(Outcome::Unreadable(Unreadable::BodyTimeout)),
+        }
+    }
+}
+
+impl Reading<'_> {
+    async fn to_the_end(&mut self, mut body: Body) -> Result<Bytes, Unreadable> {
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() else {
+                continue;
+            };
+            let length = first.len() + whole.len() + data.len();
+            if length > self.bodies.limit {
+                return Err(Unreadable::BodyTooLarge);
+            }
+            self.make_room(length).await;
+            // Nearly every body comes in one piece, which then needs no copy.
+            if first.is_empty() && whole.is_empty() {
+                first = data;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    }
+
+    /// Takes room for what has come, and never for what was only announced: to announce costs a client nothing. Two that
+    /// hold some and wait for more can thus wait for each other; the patience for a body ends that.
+    async fn make_room(&mut self, length: usize) {
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = length.saturating_sub(FREE).saturating_sub(held);
+        if more == 0 {
+            return;
+        }
+        self.waits_for_room = true;
+        // A piece is no larger than the buffer that a connection reads into; and nobody closes the semaphore.
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        if let Ok(more) = self.bodies.room.clone().acquire_many_owned(more).await {
+            match &mut self.room {
+                Some(room) => room.merge(more),
+                None => self.room = Some(more),
+            }
+        }
+        self.waits_for_room = false;
+    }
+}
