@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -115,7 +115,7 @@ impl Ingest {
             Read::Receipts(_) if dry_run => return Verdict::Accepted,
             Read::Receipts(entries) => entries,
         };
-        match self.store.commit(entries).await {
+        match self.store.commit(Duration::MAX, entries).await {
             Ok(committed) => {
                 self.count(vendor.name(), &committed);
                 match (committed.new_total(), committed.conflicts) {
@@ -186,7 +186,8 @@ impl Ingest {
         if entries.is_empty() {
             return Outcome::Ignored;
         }
-        let committed = match timeout(vendor.patience(), self.store.commit(entries)).await {
+        let patience = vendor.patience();
+        let committed = match timeout(patience, self.store.commit(patience, entries)).await {
             Ok(Ok(committed)) => committed,
             // A late commit still counts, and the vendor's retry is a duplicate then.
             Ok(Err(StoreError::Unavailable)) | Err(_) => return Outcome::Unavailable,

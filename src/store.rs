@@ -1,6 +1,8 @@
 //! What makes receipts durable before a vendor is answered: the journal, or the sinks themselves. `ingest` does not
 //! know which.
 
+use std::time::Duration;
+
 use crate::direct::{Direct, DirectError};
 use crate::journal::{Committed, Entry, Journal, JournalError, Seq};
 
@@ -26,15 +28,22 @@ impl Store {
     /// Makes receipts durable, all or none as far as the vendor is concerned.
     ///
     /// Cancel safe: they may become durable all the same, and the vendor's repeat is then known by its id.
-    pub(crate) async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, StoreError> {
+    /// Who would wait for longer than `patience` may be turned away at once.
+    pub(crate) async fn commit(
+        &self,
+        patience: Duration,
+        entries: Vec<Entry>,
+    ) -> Result<Committed, StoreError> {
         match self {
-            Self::Journal(journal) => journal.commit(entries).await.map_err(|error| match error {
-                // The writer has logged why.
-                JournalError::Write(_)
-                | JournalError::Read(_)
-                | JournalError::Overloaded
-                | JournalError::Closed => StoreError::Unavailable,
-            }),
+            Self::Journal(journal) => {
+                journal.commit_within(patience, entries).await.map_err(|error| match error {
+                    // The writer has logged why.
+                    JournalError::Write(_)
+                    | JournalError::Read(_)
+                    | JournalError::Overloaded
+                    | JournalError::Closed => StoreError::Unavailable,
+                })
+            }
             Self::Direct(direct) => direct.commit(entries).await.map_err(|error| match error {
                 DirectError::Overloaded | DirectError::Closed => StoreError::Unavailable,
                 DirectError::Refused => StoreError::Refused,

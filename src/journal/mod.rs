@@ -6,6 +6,7 @@ mod checkpoint;
 mod entry;
 mod error;
 mod open;
+mod pressure;
 mod read;
 mod schema;
 mod tail;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -28,6 +30,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
 use checkpoint::Checkpoints;
+use pressure::Pressure;
 use tail::Tail;
 use writer::{Job, Writer};
 
@@ -55,6 +58,7 @@ pub struct Journal {
 struct Shared {
     jobs: mpsc::Sender<Job>,
     queued_bytes: Arc<AtomicUsize>,
+    pressure: Arc<Pressure>,
     head: watch::Receiver<Seq>,
     takes_writes: watch::Receiver<bool>,
     readers: read::Readers,
@@ -77,10 +81,11 @@ impl Journal {
         let (head_sender, head) = watch::channel(opened.head);
         let (takes_writes_sender, takes_writes) = watch::channel(true);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let tail = Arc::new(Tail::default());
+        let (tail, pressure) = (Arc::new(Tail::default()), Arc::new(Pressure::new()));
         let writer = Writer {
             queue,
             queued_bytes: queued_bytes.clone(),
+            pressure: pressure.clone(),
             head: head_sender,
             tail: tail.clone(),
             takes_writes: takes_writes_sender,
@@ -98,6 +103,7 @@ impl Journal {
             shared: Arc::new(Shared {
                 jobs,
                 queued_bytes,
+                pressure,
                 head,
                 takes_writes,
                 readers: read::Readers::new(config.path.clone()),
@@ -116,6 +122,22 @@ impl Journal {
     /// # Errors
     /// When the disk would not take them (the same entries may be tried again), or too much is waiting already.
     pub async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, JournalError> {
+        self.commit_within(Duration::MAX, entries).await
+    }
+
+    /// The same for a caller who will not wait for longer than `patience`.
+    ///
+    /// # Errors
+    /// Also, and at once, when it is to be expected that it would take longer: [`JournalError::Overloaded`].
+    pub async fn commit_within(
+        &self,
+        patience: Duration,
+        entries: Vec<Entry>,
+    ) -> Result<Committed, JournalError> {
+        let queued = self.shared.jobs.max_capacity() - self.shared.jobs.capacity();
+        if !self.shared.pressure.bears(queued, patience) {
+            return Err(JournalError::Overloaded);
+        }
         let bytes = entries.iter().map(Entry::weight).sum();
         if self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUED_BYTES {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Statement, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoints;
+use super::pressure::Pressure;
 use super::tail::Tail;
 use super::{Committed, Entry, JournalError, PRUNED_MARK, Seq, Stored};
 use crate::log_limit::LogLimit;
@@ -16,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::receipt::{ReadReceipt, Timestamp, VendorName};
 
 /// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
-const JOBS_A_TURN: usize = 1_024;
+pub(super) const JOBS_A_TURN: usize = 1_024;
 
 /// From this many callers in one transaction on, the next one waits a moment for those who have just been answered to
 /// come again: one sync for eighty costs hardly more than one for forty. The few callers of a quiet hour do not wait.
@@ -42,6 +43,7 @@ pub(super) enum Job {
 pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Job>,
     pub(super) queued_bytes: Arc<AtomicUsize>,
+    pub(super) pressure: Arc<Pressure>,
     pub(super) head: watch::Sender<Seq>,
     pub(super) tail: Arc<Tail>,
     pub(super) takes_writes: watch::Sender<bool>,
@@ -78,7 +80,9 @@ impl Writer {
                 self.queue.close();
             }
             let crowded = jobs.len() >= CROWD && !closing;
+            self.pressure.begins();
             self.turn(connection, &mut statements, &mut jobs);
+            self.pressure.ended();
             if crowded {
                 std::thread::sleep(CROWD_GATHERS);
             }

@@ -21,15 +21,18 @@ pub enum Fact<'a> {
     Text(Cow<'a, str>),
 }
 
+/// A longer fact is none that anybody sends; and every receipt of a callback would repeat it.
+const LONGEST: usize = 1_024;
+
 impl<'a> Extra<'a> {
     /// Nothing known.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a text when the vendor gave a non-empty one.
+    /// Adds a text when the vendor gave a non-empty one of a bearable length.
     pub fn text(&mut self, name: &'static str, value: Option<Cow<'a, str>>) {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
+        if let Some(value) = value.filter(|value| (1..=LONGEST).contains(&value.len())) {
             self.0.push((Cow::Borrowed(name), Fact::Text(value)));
         }
     }

@@ -12,6 +12,10 @@ use crate::receipt::Timestamp;
 /// How many items a list may have. No vendor sends a tenth of it; but 1 MiB of `1,1,1,…` would be half a million receipts.
 const MOST_ITEMS: usize = 10_000;
 
+/// How long a name or an id may be. No vendor's is longer than a quarter of it; but one that stands once in a callback stands
+/// in every receipt of it.
+const LONGEST: usize = 1_024;
+
 impl<'a> Object<'a> {
     /// A text that must say something.
     pub(super) fn text(&self, field: &'static str) -> Result<&str, DecodeError> {
@@ -22,8 +26,19 @@ impl<'a> Object<'a> {
     pub(super) fn optional_text(&self, field: &'static str) -> Result<Option<&str>, DecodeError> {
         match self.find(field) {
             None => Ok(None),
-            Some(value) => value.as_text().map(not_empty).ok_or(Problem::WrongType.of(field)),
+            Some(value) => {
+                let text = value.as_text().ok_or(Problem::WrongType.of(field))?;
+                short(text).map_err(|problem| problem.of(field))?;
+                Ok(not_empty(text))
+            }
         }
+    }
+
+    /// The same for a text that holds more than a name.
+    pub(super) fn long_text(&self, field: &'static str) -> Result<&str, DecodeError> {
+        let text = self.find(field).ok_or(Problem::Missing.of(field))?;
+        let text = text.as_text().ok_or(Problem::WrongType.of(field))?;
+        not_empty(text).ok_or(Problem::Missing.of(field))
     }
 
     /// A text, or an integer whose digits are taken as the text: for ids beyond 2^53 that some tables type as Long.
@@ -86,6 +101,12 @@ impl<'a> Object<'a> {
 impl Form<'_> {
     /// A text that must say something, once.
     pub(super) fn text(&self, field: &'static str) -> Result<&str, DecodeError> {
+        let text = self.long_text(field)?;
+        short(text).map_err(|problem| problem.of(field)).map(|()| text)
+    }
+
+    /// The same for a text that holds more than a name.
+    pub(super) fn long_text(&self, field: &'static str) -> Result<&str, DecodeError> {
         self.optional_text(field)?.ok_or(Problem::Missing.of(field))
     }
 
@@ -137,6 +158,11 @@ pub(super) fn event_time(millis: Result<i64, Problem>) -> Result<Option<Timestam
 /// A read position in milliseconds: it must fit, for without it there is no receipt.
 pub(super) fn position(millis: i64) -> Result<Timestamp, Problem> {
     Timestamp::from_millis(millis).ok_or(Problem::OutOfRange)
+}
+
+/// Whether a text is not too long for a name.
+pub(super) fn short(text: &str) -> Result<(), Problem> {
+    if text.len() > LONGEST { Err(Problem::OutOfRange) } else { Ok(()) }
 }
 
 fn not_empty(text: &str) -> Option<&str> {

@@ -167,7 +167,7 @@ async fn a_killed_process_has_everything_that_it_answered_once() {
     assert_eq!(ids(&delivered(dir.path())), ids(&stored), "the sink's file is complete");
 }
 
-async fn stored(process: &Process) -> Vec<Value> {
+pub(crate) async fn stored(process: &Process) -> Vec<Value> {
     let (mut receipts, mut cursor) = (Vec::new(), String::new());
     loop {
         let target = format!("/api/v1/receipts?limit=1000{cursor}");

@@ -15,6 +15,9 @@ pub(crate) struct Process {
     pub(crate) admin: SocketAddr,
 }
 
+/// Where a shell finds the system's programs.
+pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The program, with an environment of its own.
 pub(crate) fn readhook() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_readhook"));
@@ -44,13 +47,25 @@ pub(crate) fn write_config_with(dir: &Path, sinks: &str) -> std::path::PathBuf {
 impl Process {
     /// Starts it and waits for the line that says where it listens.
     pub(crate) fn start(config: &Path) -> Self {
-        let mut child = readhook()
-            .arg("--config")
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = readhook();
+        command.arg("--config").arg(config);
+        Self::start_by(command)
+    }
+
+    /// Starts it behind a line of the shell that prepares something, and then becomes it.
+    pub(crate) fn start_behind(preparation: &str, config: &Path) -> Self {
+        Self::start_by(shell(Command::new("sh"), preparation, config))
+    }
+
+    /// The same in a mount namespace of its own, of which nothing is left when the process has ended.
+    pub(crate) fn start_in_namespace(preparation: &str, config: &Path) -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-m", "sh"]);
+        Self::start_by(shell(unshare, preparation, config))
+    }
+
+    fn start_by(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = log.by_ref().map(Result::unwrap).find(|line| line.contains("callbacks on http://"));
         let line = line.expect("it says where it listens");
@@ -62,6 +77,22 @@ impl Process {
         // A pipe that nobody reads would stop the process one day.
         std::thread::spawn(move || log.for_each(drop));
         Self { child, public, admin }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its memory, in MiB: what it has now, or (`VmHWM`) the most that it has had.
+    pub(crate) fn mebibytes(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -85,6 +116,13 @@ impl Process {
         }
         panic!("the process should end");
     }
+}
+
+fn shell(mut shell: Command, preparation: &str, config: &Path) -> Command {
+    shell.env_clear().env("PATH", SYSTEM_PATH).stdin(Stdio::null());
+    shell.args(["-ec", &format!("{preparation}\nexec \"$0\" --config \"$1\"")]);
+    shell.arg(env!("CARGO_BIN_EXE_readhook")).arg(config);
+    shell
 }
 
 impl Drop for Process {

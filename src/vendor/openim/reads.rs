@@ -56,7 +56,7 @@ impl<'c> Event<'c> {
     fn new(verified: &'c Verified<'_>) -> Self {
         let callback = verified.callback();
         let operation_id = match callback.request.header("operationid") {
-            Parameter::Once(id) if !id.is_empty() => Some(id),
+            Parameter::Once(id) if !id.is_empty() && field::short(&id).is_ok() => Some(id),
             Parameter::Once(_) | Parameter::Absent | Parameter::Repeated => None,
         };
         Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id }

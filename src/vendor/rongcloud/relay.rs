@@ -180,7 +180,10 @@ fn readers<'c>(data: &'c Object<'_>, names: &[&'static str]) -> Result<Vec<Reade
         field::event_time(field::integer(value)).map_err(|problem| problem.of(name))
     };
     let not_empty = |id: &'c str| {
-        if id.is_empty() { Err(Problem::Missing.of(name)) } else { Ok(id) }
+        if id.is_empty() {
+            return Err(Problem::Missing.of(name));
+        }
+        field::short(id).map_err(|problem| problem.of(name)).map(|()| id)
     };
     match value {
         Json::Object(map) => map.iter().map(|(id, at)| Ok((not_empty(id)?, time(at)?))).collect(),

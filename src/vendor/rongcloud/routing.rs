@@ -115,7 +115,7 @@ impl<'c> Routed<'c> {
             object_name: form.text("objectName")?,
             from: form.text("fromUserId")?,
             to: form.text("toUserId")?,
-            content: form.text("content")?,
+            content: form.long_text("content")?,
             uid: form.text("msgUID")?,
             at: at.transpose().map_err(|problem| problem.of("msgTimestamp"))?.flatten(),
             source: form.fact("source"),
@@ -128,7 +128,7 @@ impl<'c> Routed<'c> {
             object_name: message.text("messageType")?,
             from: message.text("userId")?,
             to: message.text("channelId")?,
-            content: message.text("content")?,
+            content: message.long_text("content")?,
             uid: message.text("messageId")?,
             at: message.event_time("time")?,
             source: message.find("os").and_then(Json::as_text),
@@ -181,6 +181,7 @@ impl<'c> Routed<'c> {
             };
             for id in ids {
                 let id = id.as_text().ok_or(Problem::WrongType.of(LIST))?;
+                field::short(author).and_then(|()| field::short(id)).map_err(|problem| problem.of(LIST))?;
                 if id.is_empty() {
                     continue;
                 }

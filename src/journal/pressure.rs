@@ -1,0 +1,103 @@
+//! How long the disk keeps those waiting who come now, so that they can be turned away at once rather than queued into a
+//! time-out. The writer notes when a turn begins and how long turns take; from that and the length of the queue follows the
+//! wait, without a lock and without asking the writer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::writer::JOBS_A_TURN;
+
+/// Longer nobody should wait in a queue: with more in front than the disk takes in a second, it is being asked for more than
+/// it can do, and the queue would only grow.
+const LONGEST_QUEUE: Duration = Duration::from_secs(1);
+
+/// What the writer tells of its turns; times are microseconds since the beginning.
+pub(super) struct Pressure {
+    born: Instant,
+    /// When the turn under way began; 0 when none is.
+    turn_began: AtomicU64,
+    /// What a turn takes nowadays: half of it the last one, a quarter the one before, and so on. So a single bad one is soon
+    /// forgotten.
+    turn_takes: AtomicU64,
+}
+
+impl Pressure {
+    pub(super) fn new() -> Self {
+        Self { born: Instant::now(), turn_began: AtomicU64::new(0), turn_takes: AtomicU64::new(0) }
+    }
+
+    /// A turn begins.
+    pub(super) fn begins(&self) {
+        self.turn_began.store(self.now().max(1), Ordering::Relaxed);
+    }
+
+    /// The turn has ended. Only the writer calls these two, so nothing is lost between load and store.
+    pub(super) fn ended(&self) {
+        let took = self.now().saturating_sub(self.turn_began.load(Ordering::Relaxed));
+        self.turn_takes.store(self.turn_takes.load(Ordering::Relaxed).midpoint(took), Ordering::Relaxed);
+        self.turn_began.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether somebody who comes now, behind so many, should wait. Who waits for nobody but the turn under way may: late
+    /// is better than never, and were everybody turned away, nobody would find out that the disk is well again.
+    pub(super) fn bears(&self, queued: usize, patience: Duration) -> bool {
+        let began = self.turn_began.load(Ordering::Relaxed);
+        if began == 0 && queued < JOBS_A_TURN {
+            return true;
+        }
+        let since = Duration::from_micros(self.now().saturating_sub(began));
+        let takes = Duration::from_micros(self.turn_takes.load(Ordering::Relaxed));
+        let wait = expected(takes, (began > 0).then_some(since), queued);
+        wait <= patience && (queued < JOBS_A_TURN || wait <= LONGEST_QUEUE)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The rest of the turn that has been under way for `since`, the turns of those in front, and the own one.
+fn expected(takes: Duration, since: Option<Duration>, queued: usize) -> Duration {
+    let rest = match since {
+        None => Duration::ZERO,
+        Some(since) if since < takes => takes - since,
+        // It takes longer than turns do; what has lasted for so long may well last as long again.
+        Some(since) => since,
+    };
+    let turns = u32::try_from(queued / JOBS_A_TURN).unwrap_or(u32::MAX).saturating_add(1);
+    rest.saturating_add(takes.saturating_mul(turns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_wait_is_the_rest_of_this_turn_and_whole_ones_behind_it() {
+        assert_eq!(expected(millis(100), None, 0), millis(100));
+        assert_eq!(expected(millis(100), Some(millis(30)), 0), millis(170));
+        assert_eq!(expected(millis(100), Some(millis(30)), 3 * JOBS_A_TURN), millis(470));
+        assert_eq!(expected(millis(1), Some(millis(900)), 0), millis(901), "stuck");
+    }
+
+    #[test]
+    fn a_queue_of_more_than_a_second_is_too_long_and_a_slow_disk_alone_is_not() {
+        let pressure = Pressure::new();
+        let forever = Duration::MAX;
+        assert!(pressure.bears(0, millis(1)), "nobody is in front");
+        pressure.turn_takes.store(400_000, Ordering::Relaxed);
+        pressure.begins();
+        assert!(pressure.bears(JOBS_A_TURN - 1, forever));
+        assert!(!pressure.bears(2 * JOBS_A_TURN, forever), "1.6 s");
+        assert!(!pressure.bears(0, millis(500)), "less patience than the disk needs");
+        pressure.turn_takes.store(1_500_000, Ordering::Relaxed);
+        assert!(pressure.bears(0, millis(5_000)), "slow, and still in time");
+        pressure.ended();
+        assert!(pressure.bears(0, millis(1)), "somebody has to try");
+        assert!(pressure.turn_takes.load(Ordering::Relaxed) < 800_000, "and what was is soon forgotten");
+    }
+}
