@@ -9,6 +9,7 @@ use hyper::body::Incoming as Body;
 use hyper::header::{self, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
 use crate::vendor::{Outcome, Unreadable};
@@ -17,8 +18,14 @@ use crate::vendor::{Outcome, Unreadable};
 /// reads into is as large anyway.
 const FREE: usize = 8 << 10;
 
+/// So much behind a body that was too large is read and thrown away. Were the connection closed on what is still coming, its
+/// client would see a reset and not the answer; nginx makes a 502 of that.
+const THROWN_AWAY: usize = 8 << 20;
+
 /// Reads bodies, within the room that all of them share.
 pub(super) struct Bodies {
+    /// Bodies that have been answered and are being thrown away; each belongs to a connection, which waits for it.
+    leftovers: TaskTracker,
     limit: usize,
     patience: Duration,
     /// A permit a byte.
@@ -42,6 +49,7 @@ struct Reading<'b> {
 impl Bodies {
     pub(super) fn new(server: &ServerConfig) -> Self {
         Self {
+            leftovers: TaskTracker::new(),
             limit: server.body_limit_bytes,
             patience: Duration::from_millis(server.body_timeout_ms),
             room: Arc::new(Semaphore::new(server.bodies_limit_bytes.min(Semaphore::MAX_PERMITS))),
@@ -50,25 +58,48 @@ impl Bodies {
 
     /// The whole body. `Unavailable` when there was no room for it in time: whoever holds the room holds it no longer than
     /// its own body may take and its callback be answered, so it is worth coming again.
-    pub(super) async fn read(&self, body: Body, headers: &HeaderMap) -> Result<Whole, Outcome> {
+    pub(super) async fn read(&self, mut body: Body, headers: &HeaderMap) -> Result<Whole, Outcome> {
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced =
             announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.limit as u64) {
+            self.throw_away(body);
             return Err(Outcome::Unreadable(Unreadable::BodyTooLarge));
         }
         let mut reading = Reading { bodies: self, room: None, waits_for_room: false };
-        match timeout(self.patience, reading.to_the_end(body)).await {
+        match timeout(self.patience, reading.to_the_end(&mut body)).await {
             Ok(Ok(bytes)) => Ok(Whole { bytes, room: reading.room }),
-            Ok(Err(unreadable)) => Err(Outcome::Unreadable(unreadable)),
+            Ok(Err(unreadable)) => {
+                if unreadable == Unreadable::BodyTooLarge {
+                    self.throw_away(body);
+                }
+                Err(Outcome::Unreadable(unreadable))
+            }
             Err(_) if reading.waits_for_room => Err(Outcome::Unavailable),
             Err(_) => Err(Outcome::Unreadable(Unreadable::BodyTimeout)),
         }
     }
+
+    /// Reads on while the answer goes out, and for a while after.
+    fn throw_away(&self, mut body: Body) {
+        let patience = self.patience;
+        self.leftovers.spawn(async move {
+            let mut thrown_away = 0;
+            let reading = async {
+                while thrown_away < THROWN_AWAY
+                    && let Some(Ok(frame)) = body.frame().await
+                {
+                    thrown_away += frame.data_ref().map_or(0, Bytes::len);
+                }
+            };
+            // What comes later than that meets a closed connection.
+            let _over = timeout(patience, reading).await;
+        });
+    }
 }
 
 impl Reading<'_> {
-    async fn to_the_end(&mut self, mut body: Body) -> Result<Bytes, Unreadable> {
+    async fn to_the_end(&mut self, body: &mut Body) -> Result<Bytes, Unreadable> {
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {

@@ -85,8 +85,9 @@ async fn a_disk_that_fails_is_unavailable_and_takes_callbacks_again_when_it_is_w
     }
 }
 
-/// More callbacks at once than a slow disk takes in a second. What is answered is answered soon, by the service's own
-/// clock; the rest hears at once that it is too much.
+/// More callbacks at once than a slow disk takes in a second: a sync lasts 0.8 s here and makes some thousand durable.
+/// Nobody waits for more than the turn under way and the next one, by the service's own clock; were all six thousand
+/// queued, it would be five seconds.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs strace, and a hard limit of more than 6,500 open files"]
 async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_into_time_outs() {
@@ -95,8 +96,11 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
     crate::hostile::raise_own_limit(6_500);
     let dir = tempfile::tempdir().unwrap();
     let config = write_config(dir.path());
-    let process = Process::start_behind("ulimit -n \"$(ulimit -Hn)\"", &config);
-    let _slow = Fault::inject(&process, "fdatasync:delay_enter=300000").await;
+    // Begun under strace, which then sees nothing but this one call; other calls are as fast as ever. It ends with the
+    // process, which is no child of it.
+    let strace = "exec strace -D -f --seccomp-bpf -qq -o /dev/null -e trace=fdatasync \
+                  -e inject=fdatasync:delay_enter=800000 \"$0\" --config \"$1\"";
+    let process = Process::start_behind(&format!("ulimit -n \"$(ulimit -Hn)\"; {strace}"), &config);
     let mut clients = JoinSet::new();
     let begun = Instant::now();
     for client in 0..CLIENTS {
@@ -111,7 +115,11 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
                 let [callback, ..] = of_each(client + turn * CLIENTS);
                 match connection.ask(posted(&callback)).await.status {
                     200 => accepted += 1,
-                    503 => refused += 1,
+                    503 => {
+                        refused += 1;
+                        // A vendor that was refused has other callbacks, and no more of them than before.
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
                     other => panic!("{other}"),
                 }
             }
@@ -127,9 +135,9 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
     let value = |series: &str| -> u64 {
         metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap()
     };
-    let within_a_second = value("readhook_callback_seconds_bucket{vendor=\"easemob\",le=\"1\"}");
-    let in_time = within_a_second.saturating_sub(refused);
-    println!("{accepted} accepted, {in_time} of them within a second; {refused} refused");
-    assert!(refused > 0, "the load was more than the disk takes");
-    assert!(in_time * 100 >= accepted * 99, "{in_time} of {accepted} within a second");
+    let soon = value("readhook_callback_seconds_bucket{vendor=\"easemob\",le=\"2.5\"}");
+    let in_time = soon.saturating_sub(refused);
+    println!("{accepted} accepted, {in_time} of them soon; {refused} refused");
+    assert!(accepted > 5_000 && refused > 0, "the load was more than the disk takes");
+    assert!(in_time * 100 >= accepted * 99, "{in_time} of {accepted} were answered soon");
 }

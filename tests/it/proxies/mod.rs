@@ -159,7 +159,7 @@ async fn a_body_past_the_limit_is_refused_in_the_vendors_words_through_the_proxy
         for number in 1..=5 {
             let large = padded(&openim(number), 3 << 19);
             let answer = timeout(PATIENCE, refused(proxy.address(), &large)).await.unwrap();
-            assert_eq!(answer.says(), (413, ALLOW), "{front:?}");
+            assert_eq!(answer.says(), (413, ALLOW), "{front:?}: {answer:?}");
         }
         assert!(house.receipts().await.is_empty());
         let fine = Raw::to(proxy.address()).await.ask(posted(&openim(9))).await;
