@@ -20,8 +20,8 @@ use crate::vendor::{
     authenticate,
 };
 
-/// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation: a body of
-/// 1 MiB, half of it a reader's name, could be made into gigabytes.
+/// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation, so
+/// a body of 1 MiB could be made into a hundred times as much.
 const MOST_BYTES: usize = 16 << 20;
 
 /// Takes callbacks in.

@@ -63,8 +63,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The largest body that is read; more is a 413.
     pub body_limit_bytes: usize,
-    /// How many bytes of bodies may be in memory at once, beyond the first 8 KiB of each; who comes then waits, and is
-    /// `unavailable` after `body_timeout_ms`.
+    /// How many bytes of bodies may be in memory at once, beyond the first 8 KiB of each; who comes then waits,
+    /// and is `unavailable` after `body_timeout_ms`.
     pub bodies_limit_bytes: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "secret::list")]

@@ -1,14 +1,14 @@
-//! How long the disk keeps those waiting who come now, so that they can be turned away at once rather than queued into a
-//! time-out. The writer notes when a turn begins and how long turns take; from that and the length of the queue follows the
-//! wait, without a lock and without asking the writer.
+//! How long the disk keeps those waiting who come now, so that they can be turned away at once rather than
+//! queued into a time-out. The writer notes when a turn begins and how long turns take; from that and the
+//! length of the queue follows the wait, without a lock and without asking the writer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::writer::JOBS_A_TURN;
 
-/// Longer nobody should wait in a queue: with more in front than the disk takes in a second, it is being asked for more than
-/// it can do, and the queue would only grow.
+/// Longer nobody should wait in a queue: with more in front than the disk takes in a second, it is being
+/// asked for more than it can do, and the queue would only grow.
 const LONGEST_QUEUE: Duration = Duration::from_secs(1);
 
 /// What the writer tells of its turns; times are microseconds since the beginning.
@@ -16,8 +16,8 @@ pub(super) struct Pressure {
     born: Instant,
     /// When the turn under way began; 0 when none is.
     turn_began: AtomicU64,
-    /// What a turn takes nowadays: half of it the last one, a quarter the one before, and so on. So a single bad one is soon
-    /// forgotten.
+    /// What a turn takes nowadays: half of it the last one, a quarter the one before, and so on. So a single
+    /// bad one is soon forgotten.
     turn_takes: AtomicU64,
 }
 
@@ -38,8 +38,9 @@ impl Pressure {
         self.turn_began.store(0, Ordering::Relaxed);
     }
 
-    /// Whether somebody who comes now, behind so many, should wait. Who waits for nobody but the turn under way may: late
-    /// is better than never, and were everybody turned away, nobody would find out that the disk is well again.
+    /// Whether somebody who comes now, behind so many, should wait. Who waits for nobody but the turn under
+    /// way may: late is better than never, and were everybody turned away, nobody would find out that the
+    /// disk is well again.
     pub(super) fn bears(&self, queued: usize, patience: Duration) -> bool {
         let began = self.turn_began.load(Ordering::Relaxed);
         if began == 0 && queued < JOBS_A_TURN {
@@ -58,11 +59,12 @@ impl Pressure {
 
 /// The rest of the turn that has been under way for `since`, the turns of those in front, and the own one.
 fn expected(takes: Duration, since: Option<Duration>, queued: usize) -> Duration {
-    let rest = match since {
-        None => Duration::ZERO,
-        Some(since) if since < takes => takes - since,
-        // It takes longer than turns do; what has lasted for so long may well last as long again.
-        Some(since) => since,
+    let (rest, takes) = match since {
+        None => (Duration::ZERO, takes),
+        Some(since) if since < takes => (takes - since, takes),
+        // It takes longer than turns did; what has lasted for so long may well last as long again, and so may
+        // the next.
+        Some(since) => (since, since),
     };
     let turns = u32::try_from(queued / JOBS_A_TURN).unwrap_or(u32::MAX).saturating_add(1);
     rest.saturating_add(takes.saturating_mul(turns))
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(expected(millis(100), None, 0), millis(100));
         assert_eq!(expected(millis(100), Some(millis(30)), 0), millis(170));
         assert_eq!(expected(millis(100), Some(millis(30)), 3 * JOBS_A_TURN), millis(470));
-        assert_eq!(expected(millis(1), Some(millis(900)), 0), millis(901), "stuck");
+        assert_eq!(expected(millis(1), Some(millis(900)), 0), millis(1_800), "stuck");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Bodies: not a byte more of one than allowed, and not more of all of them together than the machine should give.
+//! Bodies: not a byte more of one than allowed, and not more of all of them together than the machine should
+//! give.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +15,18 @@ use tokio_util::task::TaskTracker;
 use crate::config::ServerConfig;
 use crate::vendor::{Outcome, Unreadable};
 
-/// So much of every body is free: nearly all callbacks are smaller, and never ask for room. The buffer that a connection
-/// reads into is as large anyway.
+/// So much of every body is free: nearly all callbacks are smaller, and never ask for room. The buffer that a
+/// connection reads into is as large anyway.
 const FREE: usize = 8 << 10;
 
-/// So much behind a body that was too large is read and thrown away. Were the connection closed on what is still coming, its
-/// client would see a reset and not the answer; nginx makes a 502 of that.
+/// So much behind a body that was too large is read and thrown away. Were the connection closed on what is
+/// still coming, its client would see a reset and not the answer; nginx makes a 502 of that.
 const THROWN_AWAY: usize = 8 << 20;
 
 /// Reads bodies, within the room that all of them share.
 pub(super) struct Bodies {
-    /// Bodies that have been answered and are being thrown away; each belongs to a connection, which waits for it.
+    /// Bodies that have been answered and are being thrown away; each belongs to a connection, which waits
+    /// for it.
     leftovers: TaskTracker,
     limit: usize,
     patience: Duration,
@@ -56,8 +58,8 @@ impl Bodies {
         }
     }
 
-    /// The whole body. `Unavailable` when there was no room for it in time: whoever holds the room holds it no longer than
-    /// its own body may take and its callback be answered, so it is worth coming again.
+    /// The whole body. `Unavailable` when there was no room for it in time: whoever holds the room holds it
+    /// no longer than its own body may take and its callback be answered, so it is worth coming again.
     pub(super) async fn read(&self, mut body: Body, headers: &HeaderMap) -> Result<Whole, Outcome> {
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced =
@@ -67,7 +69,7 @@ impl Bodies {
             return Err(Outcome::Unreadable(Unreadable::BodyTooLarge));
         }
         let mut reading = Reading { bodies: self, room: None, waits_for_room: false };
-        match timeout(self.patience, reading.to_the_end(&mut body)).await {
+        match timeout(self.patience, reading.read_all(&mut body)).await {
             Ok(Ok(bytes)) => Ok(Whole { bytes, room: reading.room }),
             Ok(Err(unreadable)) => {
                 if unreadable == Unreadable::BodyTooLarge {
@@ -99,7 +101,7 @@ impl Bodies {
 }
 
 impl Reading<'_> {
-    async fn to_the_end(&mut self, body: &mut Body) -> Result<Bytes, Unreadable> {
+    async fn read_all(&mut self, body: &mut Body) -> Result<Bytes, Unreadable> {
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -122,8 +124,9 @@ impl Reading<'_> {
         Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 
-    /// Takes room for what has come, and never for what was only announced: to announce costs a client nothing. Two that
-    /// hold some and wait for more can thus wait for each other; the patience for a body ends that.
+    /// Takes room for what has come, and never for what was only announced: to announce costs a client
+    /// nothing. Two that hold some and wait for more can thus wait for each other; the patience for a body
+    /// ends that.
     async fn make_room(&mut self, length: usize) {
         let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = length.saturating_sub(FREE).saturating_sub(held);

@@ -9,11 +9,12 @@ use super::json::{Json, Object};
 use super::outcome::{DecodeError, Problem};
 use crate::receipt::Timestamp;
 
-/// How many items a list may have. No vendor sends a tenth of it; but 1 MiB of `1,1,1,…` would be half a million receipts.
+/// How many items a list may have. No vendor is known to send a tenth of it; but 1 MiB of `1,1,1,…` would be half a
+/// million receipts.
 const MOST_ITEMS: usize = 10_000;
 
-/// How long a name or an id may be. No vendor's is longer than a quarter of it; but one that stands once in a callback stands
-/// in every receipt of it.
+/// How long a name or an id may be. No vendor's is longer than a quarter of it; but what stands once in a callback
+/// stands in every receipt of it.
 const LONGEST: usize = 1_024;
 
 impl<'a> Object<'a> {

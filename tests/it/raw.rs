@@ -1,5 +1,5 @@
-//! A client that sends exactly the bytes it is given, on a connection that it can go on using, and reads one answer after
-//! another.
+//! A client that sends exactly the bytes it is given, on a connection that it can go on using, and reads one
+//! answer after another.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! A disk that answers system calls with errors, or late: strace stands between the process and the kernel, for as long as
-//! the test wants.
+//! A disk that answers system calls with errors, or late: strace stands between the process and the kernel,
+//! for as long as the test wants.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{ENOUGH, Vendors, get, ready, tells_of_trouble};
-use crate::hostile::of_each;
 use crate::process::{Process, readhook, write_config};
 use crate::raw::{Raw, posted};
 use crate::servers::program;
+use crate::vendor::rongcloud;
 
 /// strace on a process. Dropped, it lets go of it.
 struct Fault(Child);
@@ -85,9 +85,9 @@ async fn a_disk_that_fails_is_unavailable_and_takes_callbacks_again_when_it_is_w
     }
 }
 
-/// More callbacks at once than a slow disk takes in a second: a sync lasts 0.8 s here and makes some thousand durable.
-/// Nobody waits for more than the turn under way and the next one, by the service's own clock; were all six thousand
-/// queued, it would be five seconds.
+/// More callbacks at once than a slow disk takes in a second: a sync lasts 0.8 s here and makes some thousand
+/// durable. Nobody waits for more than the turn under way and the next one, by the service's own clock; were
+/// all six thousand queued, it would be five seconds.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs strace, and a hard limit of more than 6,500 open files"]
 async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_into_time_outs() {
@@ -96,11 +96,15 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
     crate::hostile::raise_own_limit(6_500);
     let dir = tempfile::tempdir().unwrap();
     let config = write_config(dir.path());
-    // Begun under strace, which then sees nothing but this one call; other calls are as fast as ever. It ends with the
-    // process, which is no child of it.
+    // Begun under strace, which then sees nothing but this one call; other calls are as fast as ever. It ends
+    // with the process, which is no child of it.
     let strace = "exec strace -D -f --seccomp-bpf -qq -o /dev/null -e trace=fdatasync \
                   -e inject=fdatasync:delay_enter=800000 \"$0\" --config \"$1\"";
     let process = Process::start_behind(&format!("ulimit -n \"$(ulimit -Hn)\"; {strace}"), &config);
+    // It has had callbacks before, and knows how slow its disk is.
+    for number in 0..5 {
+        assert_eq!(Raw::to(process.public).await.ask(posted(&rongcloud(number))).await.status, 200);
+    }
     let mut clients = JoinSet::new();
     let begun = Instant::now();
     for client in 0..CLIENTS {
@@ -112,13 +116,13 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
                 if begun.elapsed() > LASTS {
                     break;
                 }
-                let [callback, ..] = of_each(client + turn * CLIENTS);
+                let callback = rongcloud(client + turn * CLIENTS);
                 match connection.ask(posted(&callback)).await.status {
                     200 => accepted += 1,
                     503 => {
                         refused += 1;
                         // A vendor that was refused has other callbacks, and no more of them than before.
-                        tokio::time::sleep(Duration::from_millis(300)).await;
+                        tokio::time::sleep(Duration::from_secs(2)).await;
                     }
                     other => panic!("{other}"),
                 }
@@ -135,9 +139,12 @@ async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_
     let value = |series: &str| -> u64 {
         metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap()
     };
-    let soon = value("readhook_callback_seconds_bucket{vendor=\"easemob\",le=\"2.5\"}");
+    let soon = value("readhook_callback_seconds_bucket{vendor=\"rongcloud\",le=\"2.5\"}");
     let in_time = soon.saturating_sub(refused);
-    println!("{accepted} accepted, {in_time} of them soon; {refused} refused");
-    assert!(accepted > 5_000 && refused > 0, "the load was more than the disk takes");
-    assert!(in_time * 100 >= accepted * 99, "{in_time} of {accepted} were answered soon");
+    assert!(
+        accepted > 5_000 && refused > 0,
+        "more than the disk takes: {accepted} accepted, {refused} refused"
+    );
+    // One turn in twenty moves pages into the main file and syncs three times.
+    assert!(in_time * 100 >= accepted * 90, "{in_time} of {accepted} were answered soon");
 }

@@ -1,5 +1,6 @@
-//! A small disk of a test's own: an image with ext4, mounted through a loop device in a mount namespace of the process that
-//! has its journal there. The mount is gone when that process is, however it ends; nobody has to unmount anything.
+//! A small disk of a test's own: an image with ext4, mounted through a loop device in a mount namespace of
+//! the process that has its journal there. The mount is gone when that process is, however it ends; nobody
+//! has to unmount anything.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,8 +41,8 @@ impl Image {
         Self { file, mount, config, _dir: dir }
     }
 
-    /// A line of the shell that mounts it, in a namespace that is just made. Nothing is written in the background while a
-    /// test takes its copy.
+    /// A line of the shell that mounts it, in a namespace that is just made. Nothing is written in the
+    /// background while a test takes its copy.
     fn mounted(&self) -> String {
         format!("mount -o loop,commit=300 '{}' '{}'", self.file.display(), self.mount.display())
     }

@@ -1,8 +1,8 @@
-//! Disks that are full, fail, turn read-only or lose power: nothing is answered as accepted that is not durable, readiness
-//! and metrics tell, and when the disk is well again the service is, too, by itself.
+//! Disks that are full, fail, turn read-only or lose power: nothing is answered as accepted that is not
+//! durable, readiness and metrics tell, and when the disk is well again the service is, too, by itself.
 //!
-//! They are left out of a plain run, because they mount file systems (in a namespace of the process's own, which ends with
-//! it) or trace a process, for which one must be root on Linux.
+//! They are left out of a plain run, because they mount file systems (in a namespace of the process's own,
+//! which ends with it) or trace a process, for which one must be root on Linux.
 
 mod faults;
 mod image;
@@ -152,8 +152,8 @@ async fn a_disk_that_turns_read_only_is_unavailable_and_keeps_what_it_has() {
     vendors.are_kept(&process).await;
 }
 
-/// The process stands still, and what its disk holds at that moment is all there is: what was written and not synced is
-/// in the page cache of a machine that has no power any more.
+/// The process stands still, and what its disk holds at that moment is all there is: what was written and not
+/// synced is in the page cache of a machine that has no power any more.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, loop devices and mkfs.ext4"]
 async fn what_was_accepted_is_there_after_the_power_went() {

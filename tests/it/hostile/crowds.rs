@@ -1,5 +1,5 @@
-//! Many hostile clients at once, at the program itself: what it takes of memory and files, and that vendors' callbacks go
-//! through meanwhile. The bounds are generous: what is shown is that there are any.
+//! Many hostile clients at once, at the program itself: what it takes of memory and files, and that vendors'
+//! callbacks go through meanwhile. The bounds are generous: what is shown is that there are any.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Clients that mean harm or know no better, at the whole service: what each hears, in the vendor's words; whether its
-//! connection goes on; and that meanwhile nobody else notices. What one bad request can be is here, what many at once do in
-//! `crowds`; `doors` has slow heads and bodies, methods, HTTP/1.0 and the like.
+//! Clients that mean harm or know no better, at the whole service: what each hears, in the vendor's words;
+//! whether its connection goes on; and that meanwhile nobody else notices. What one bad request can be is
+//! here, what many at once do in `crowds`; `doors` has slow heads and bodies, methods, HTTP/1.0 and the like.
 
 mod crowds;
 
@@ -109,7 +109,8 @@ async fn monstrous_bodies_are_refused_in_each_vendors_words_and_the_connection_g
         (twice.into_bytes(), "duplicate_key"),
         (b"{\"a\":\"\xc0\x80\"}".to_vec(), "not_utf8"),
     ] {
-        // RongCloud's are forms, where all of this is but an odd text without a signature over it that would count.
+        // RongCloud's are forms, where all of this is but an odd text without a signature over it that would
+        // count.
         for (callback, said) in of_each(1).iter().zip(refusals(400, reason)).take(3) {
             let answer = client.ask(request(&callback.target, "", &body)).await;
             assert_eq!(answer.says(), (said.0, &*said.1), "{}", callback.target);
@@ -146,7 +147,8 @@ async fn a_nul_in_a_name_stays_where_it_is_and_ends_nothing() {
     house.end().await;
 }
 
-/// Where one request ends and the next begins must not be a matter of opinion, or a proxy in front may have another.
+/// Where one request ends and the next begins must not be a matter of opinion, or a proxy in front may have
+/// another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_end_is_in_doubt_is_not_followed_by_another() {
     let house = House::start(&demo()).await;
@@ -214,7 +216,8 @@ async fn a_body_that_waits_for_room_is_served_when_there_is_some() {
     let mut holder = Raw::to(house.public).await;
     let unfinished = padded(&easemob(1), 60 << 10);
     holder.send(&unfinished[..unfinished.len() - 1]).await;
-    // It takes its room as its bytes come, within this moment or the next. Then others wait, until its time is over.
+    // It takes its room as its bytes come, within this moment or the next. Then others wait, until its time
+    // is over.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut waiting = Raw::to(house.public).await;
     assert_eq!(waiting.ask(padded(&openim(2), 60 << 10)).await.says(), (200, ALLOW));

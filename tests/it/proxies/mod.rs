@@ -1,5 +1,5 @@
-//! With nginx and HAProxy in front, each with its ways: who the client is, that nothing of path and query is touched, and
-//! what becomes of slow, large and broken bodies.
+//! With nginx and HAProxy in front, each with its ways: who the client is, that nothing of path and query is
+//! touched, and what becomes of slow, large and broken bodies.
 
 mod front;
 
