@@ -16,14 +16,16 @@ pub(super) struct Pressure {
     born: Instant,
     /// When the turn under way began; 0 when none is.
     turn_began: AtomicU64,
-    /// What a turn takes nowadays: half of it the last one, a quarter the one before, and so on. So a single
-    /// bad one is soon forgotten.
+    /// What the last turn took.
+    last_took: AtomicU64,
+    /// What a turn takes nowadays: the shorter of the last two, so that a single bad one turns nobody away.
     turn_takes: AtomicU64,
 }
 
 impl Pressure {
     pub(super) fn new() -> Self {
-        Self { born: Instant::now(), turn_began: AtomicU64::new(0), turn_takes: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Self { born: Instant::now(), turn_began: zero(), last_took: zero(), turn_takes: zero() }
     }
 
     /// A turn begins.
@@ -31,10 +33,11 @@ impl Pressure {
         self.turn_began.store(self.now().max(1), Ordering::Relaxed);
     }
 
-    /// The turn has ended. Only the writer calls these two, so nothing is lost between load and store.
+    /// The turn has ended. Only the writer calls these two.
     pub(super) fn ended(&self) {
         let took = self.now().saturating_sub(self.turn_began.load(Ordering::Relaxed));
-        self.turn_takes.store(self.turn_takes.load(Ordering::Relaxed).midpoint(took), Ordering::Relaxed);
+        let before = self.last_took.swap(took, Ordering::Relaxed);
+        self.turn_takes.store(before.min(took), Ordering::Relaxed);
         self.turn_began.store(0, Ordering::Relaxed);
     }
 
@@ -98,8 +101,24 @@ mod tests {
         assert!(!pressure.bears(0, millis(500)), "less patience than the disk needs");
         pressure.turn_takes.store(1_500_000, Ordering::Relaxed);
         assert!(pressure.bears(0, millis(5_000)), "slow, and still in time");
-        pressure.ended();
-        assert!(pressure.bears(0, millis(1)), "somebody has to try");
-        assert!(pressure.turn_takes.load(Ordering::Relaxed) < 800_000, "and what was is soon forgotten");
+    }
+
+    #[test]
+    fn one_bad_turn_turns_nobody_away_and_two_do() {
+        let born = Instant::now() - Duration::from_secs(60);
+        let pressure = Pressure { born, ..Pressure::new() };
+        let turn = |took: u64| {
+            pressure.turn_began.store(pressure.now().saturating_sub(took).max(1), Ordering::Relaxed);
+            pressure.ended();
+        };
+        turn(20_000);
+        pressure.begins();
+        assert!(pressure.bears(0, millis(15)), "who knows");
+        turn(20_000);
+        pressure.begins();
+        assert!(!pressure.bears(0, millis(15)), "it is slow");
+        turn(0);
+        pressure.begins();
+        assert!(pressure.bears(0, millis(15)), "it is well again");
     }
 }
