@@ -85,7 +85,7 @@ impl Ingest {
         request: Incoming,
         begun: Instant,
     ) -> Reply {
-        let outcome = match self.read(vendor, &request, passthrough.is_some()) {
+        let outcome = match self.read(vendor, &request, passthrough.is_some(), true) {
             Read::Neighbour { allow, onward } => {
                 let forwarded = match passthrough {
                     Some(passthrough) if onward => passthrough.forward(&request, begun).await,
@@ -108,7 +108,7 @@ impl Ingest {
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
     /// counted as a callback, and not kept again.
     pub(crate) async fn reconsider(&self, vendor: &dyn Vendor, request: &Incoming, dry_run: bool) -> Verdict {
-        let entries = match self.read(vendor, request, false) {
+        let entries = match self.read(vendor, request, false, false) {
             Read::Neighbour { .. } => return Verdict::Ignored,
             Read::Over(_) => return Verdict::Bad,
             Read::Receipts(entries) if entries.is_empty() => return Verdict::Ignored,
@@ -169,8 +169,10 @@ impl Ingest {
 
     /// Reads a callback; if a vendor's room has a fault that panics, the vendor still hears its own words, and the
     /// callback is kept.
-    fn read(&self, vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool) -> Read {
-        let metrics = self.metrics_of(vendor.name());
+    ///
+    /// Noted as a call of its app only if it comes from the vendor `now`, and not out of quarantine.
+    fn read(&self, vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, now: bool) -> Read {
+        let metrics = now.then(|| self.metrics_of(vendor.name()));
         let read = || read(vendor, request, has_passthrough, metrics);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             tracing::error!(
@@ -288,7 +290,12 @@ impl Ingest {
 }
 
 /// Everything that needs no waiting.
-fn read(vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, metrics: &VendorMetrics) -> Read {
+fn read(
+    vendor: &dyn Vendor,
+    request: &Incoming,
+    has_passthrough: bool,
+    metrics: Option<&VendorMetrics>,
+) -> Read {
     let callback = match vendor.open(request) {
         Ok(Opened::Read(callback)) => callback,
         Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
@@ -303,8 +310,10 @@ fn read(vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, metrics:
         Ok(verified) => verified,
         Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
     };
-    let secret = verified.with().map(|place| (place.list, place.index));
-    metrics.called(verified.app(), secret, request.received_at.as_seconds());
+    if let Some(metrics) = metrics {
+        let secret = verified.with().map(|place| (place.list, place.index));
+        metrics.called(verified.app(), secret, request.received_at.as_seconds());
+    }
     let readings = match vendor.decode(&verified) {
         Ok(readings) => readings,
         Err(error) => return Read::Over(Outcome::Malformed(error)),

@@ -182,8 +182,10 @@ impl Passthrough {
         *onward.headers_mut() = end_to_end(&request.headers);
         let response = self.client.request(onward).await.map_err(|error| failed(error.to_string()))?;
         let (head, body) = response.into_parts();
-        // It may be the upstream's own gateway that speaks; in doubt the vendor's business goes on.
-        if head.status.is_server_error() || head.status.is_informational() {
+        // It may be the upstream's own gateway that speaks; in doubt the vendor's business goes on. Easemob counts every
+        // answer but 200 towards its ban of the app, whoever gave it.
+        let counted = self.vendor == VendorName::Easemob && head.status != StatusCode::OK;
+        if counted || head.status.is_server_error() || head.status.is_informational() {
             return Err(failed(format!("the upstream answered {}", head.status.as_u16())));
         }
         let body =

@@ -18,10 +18,10 @@ mod house;
 mod journal;
 mod passthrough;
 mod process;
-#[cfg(feature = "sink-nats")]
-mod replicas;
 mod proxies;
 mod raw;
+#[cfg(feature = "sink-nats")]
+mod replicas;
 mod requeue;
 mod rotation;
 mod servers;

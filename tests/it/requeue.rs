@@ -59,6 +59,8 @@ async fn after_a_wrong_secret_was_mended_nothing_is_lost() {
     for (question, expected) in narrow {
         assert_eq!(requeue(&house, &question).await, expected, "{question}");
     }
+    let uses = r#"readhook_secret_uses_total{app="1122334455#demo",secret="secrets[0]",vendor="easemob"}"#;
+    let used = house.metric(uses).await;
     let look = json!({ "vendor": "easemob", "reason": "bad_signature", "dry_run": true });
     assert!(requeue(&house, &look).await["accepted"].as_u64().unwrap() >= 5);
     assert_eq!(house.receipts().await.len(), 1, "looking changes nothing");
@@ -67,6 +69,7 @@ async fn after_a_wrong_secret_was_mended_nothing_is_lost() {
     assert_eq!((&done["accepted"], &done["kept"]), (&json!(4), &json!(2)), "{done}");
     assert!(done["duplicate"].as_u64().unwrap() >= 1, "the one that came again by itself");
     quarantined(&house, 2.0).await;
+    assert!((house.metric(uses).await - used).abs() < f64::EPSILON, "no vendor has called");
     assert_eq!(requeue(&house, &json!({})).await, came_of_it(0, 0, 0, 2));
     let receipts = house.receipts().await;
     assert_eq!(receipts.len(), 5);
