@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds since 1970-01-01T00:00:00Z; never before it, never past 9999-12-30T22:00:00.999Z, so that it always has
+/// Milliseconds since 1970-01-01T00:00:00Z; never before it, never past 9999-12-30T22:00:00Z, so that it always has
 /// an RFC 3339 form in any time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -87,6 +87,8 @@ mod tests {
         let text = |ms| Timestamp::from_millis(ms).map(|t| t.to_string());
         assert_eq!(text(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
         assert_eq!(text(1_755_000_000_120).as_deref(), Some("2025-08-12T12:00:00.120Z"));
+        assert_eq!(text(253_402_207_200_000).as_deref(), Some("9999-12-30T22:00:00.000Z"));
+        assert_eq!(text(253_402_207_200_001), None);
         assert_eq!(text(-1), None);
         assert_eq!(text(i64::MAX), None);
         assert_eq!(Timestamp::from_seconds(i64::MAX), None);
