@@ -24,11 +24,12 @@ RUN case ",$FEATURES," in *,sink-kafka,*) \
 # changes. `.cargo/config.toml` comes along because SQLite is among them, and is built with the flag that stands there.
 COPY .cargo/config.toml .cargo/config.toml
 COPY Cargo.toml Cargo.lock ./
-# A workspace does not load without its member.
+# A workspace does not load without its members.
 COPY bench/Cargo.toml bench/Cargo.toml
-RUN mkdir src bench/src benches \
+COPY fuzz/Cargo.toml fuzz/Cargo.toml
+RUN mkdir src bench/src fuzz/src benches \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs bench/src/lib.rs \
+    && touch src/lib.rs bench/src/lib.rs fuzz/src/lib.rs \
     # A bench that the manifest names must be there, too.
     && for name in $(sed -n '/^\[\[bench\]\]/,/^$/s/^name *= *"\(.*\)"/\1/p' Cargo.toml); do \
            echo 'fn main() {}' > "benches/$name.rs"; \

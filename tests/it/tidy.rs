@@ -148,7 +148,7 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_file_says_what_it_is() {
-    for folder in ["src", "tests", "benches", "bench"] {
+    for folder in ["src", "tests", "benches", "bench", "fuzz"] {
         for (path, text) in all(folder) {
             assert!(text.starts_with("//!"), "{} does not begin with //!", path.display());
         }

@@ -1,0 +1,4 @@
+//! The whole way of RongCloud's message routing, from the request to the receipts and the answer.
+#![cfg_attr(fuzzing, no_main)]
+
+readhook_fuzz::target!(RongCloud);

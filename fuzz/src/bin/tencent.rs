@@ -1,0 +1,4 @@
+//! Tencent's whole way, from the request to the receipts and the answer.
+#![cfg_attr(fuzzing, no_main)]
+
+readhook_fuzz::target!(Tencent);
