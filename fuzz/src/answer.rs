@@ -32,7 +32,7 @@ pub(crate) fn check(
     assert!(right, "{target:?} hears {answer:?} of {outcome:?}");
     let withheld = matches!((target, outcome), (Target::Tencent, Outcome::Unavailable));
     assert_eq!(answer.not_before, withheld.then_some(Duration::from_millis(2100)), "{answer:?}");
-    for secret in setting.config.secrets() {
+    for secret in setting.config.secret_lists().into_iter().flat_map(|(.., secrets)| secrets) {
         assert!(!answer.body.contains(secret.expose()) || sent(request, secret), "{answer:?} tells a secret");
     }
 }

@@ -89,7 +89,7 @@ async fn a_disk_that_fails_is_unavailable_and_takes_callbacks_again_when_it_is_w
 /// durable. Nobody waits for more than the turn under way and the next one, by the service's own clock; were
 /// all six thousand queued, it would be five seconds.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs strace, and a hard limit of more than 6,500 open files"]
+#[ignore = "by hand on an idle machine, for it measures; needs strace, and a hard limit of more than 6,500 open files"]
 async fn beyond_what_a_slow_disk_takes_callbacks_are_turned_away_and_not_queued_into_time_outs() {
     const CLIENTS: u64 = 6_000;
     const LASTS: Duration = Duration::from_secs(15);
