@@ -1,5 +1,6 @@
 //! Kafka: against librdkafka's own cluster of brokers, which listens on ports of the loopback, in this process. It keeps
-//! no track of sequence numbers, so what a client sends twice or too early is there twice or too early.
+//! no track of sequence numbers, so what a client sends twice or too early is there twice or too early. Long, because
+//! every way in which brokers fail is a test of its own with the same cluster.
 
 use std::net::TcpListener;
 use std::process::Command;

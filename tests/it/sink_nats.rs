@@ -1,5 +1,6 @@
 //! The promises of the `nats` sink, against a real nats-server: complete and in order whatever happens to the
-//! connection, each receipt once, and errors that an operator can use.
+//! connection, each receipt once, and errors that an operator can use. Long, because each way to log in or to go wrong
+//! wants its own server and little else.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
