@@ -3,12 +3,13 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
-use crate::receipt::{Scope, VendorName};
+use crate::receipt::{Scope, Timestamp, VendorName};
 
 /// Seconds from a tenth of a millisecond to ten.
 const SECONDS: [f64; 14] =
@@ -42,6 +43,8 @@ pub struct Metrics {
     pub dead_letters: IntGaugeVec,
     /// Neighbours with a passthrough, by vendor and result.
     pub passthrough: IntCounterVec,
+    /// Receipts that are not in the read state yet.
+    pub state_lag_receipts: IntGauge,
     /// Callbacks in quarantine.
     pub quarantine_entries: IntGauge,
     /// Callbacks that should be in quarantine and were let go, because its own queue was full or its disk failed.
@@ -52,6 +55,8 @@ pub struct Metrics {
     pub conflicts: IntCounter,
     /// Whether the Easemob ban guard answers 200 in place of an error.
     pub ban_guard_active: IntGauge,
+    /// Clients that follow the stream.
+    pub streams: IntGauge,
     /// Callbacks that a secret has proven, by vendor, app and the secret's place in the configuration.
     pub secret_uses: IntCounterVec,
     /// When an app's last authentic callback came, by vendor and app.
@@ -112,6 +117,10 @@ impl Metrics {
                 "Neighbours with a passthrough: answered by the upstream, or open, full, late, failed, unauthentic.",
                 &["vendor", "result"],
             )?,
+            state_lag_receipts: IntGauge::new(
+                "state_lag_receipts",
+                "Receipts that are not in the read state yet.",
+            )?,
             quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
             quarantine_lost: IntCounter::new(
                 "quarantine_lost_total",
@@ -129,6 +138,7 @@ impl Metrics {
                 "ban_guard_active",
                 "1 while Easemob is answered 200 in place of errors.",
             )?,
+            streams: IntGauge::new("streams", "Clients that follow the stream.")?,
             secret_uses: counters(
                 "secret_uses_total",
                 "Callbacks that a secret has proven; one that stays still can go.",
@@ -150,7 +160,7 @@ impl Metrics {
         let build =
             IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 20] = [
+        let all: [Box<dyn Collector>; 22] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -164,11 +174,13 @@ impl Metrics {
             Box::new(self.sink_deliveries.clone()),
             Box::new(self.dead_letters.clone()),
             Box::new(self.passthrough.clone()),
+            Box::new(self.state_lag_receipts.clone()),
             Box::new(self.quarantine_entries.clone()),
             Box::new(self.quarantine_lost.clone()),
             Box::new(self.late_commits.clone()),
             Box::new(self.conflicts.clone()),
             Box::new(self.ban_guard_active.clone()),
+            Box::new(self.streams.clone()),
             Box::new(self.secret_uses.clone()),
             Box::new(self.last_callback_timestamp_seconds.clone()),
         ];
@@ -191,6 +203,23 @@ impl Metrics {
             secret_uses: self.secret_uses.clone(),
             callers: RwLock::default(),
         }
+    }
+
+    /// When each app's last authentic callback came, by vendor and app; `None` before the first.
+    pub fn last_callbacks(&self) -> Vec<(VendorName, String, Option<Timestamp>)> {
+        let families = self.last_callback_timestamp_seconds.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let read = |metric: &prometheus::proto::Metric| {
+            let label = |name| metric.get_label().iter().find(|label| label.name() == name);
+            let vendor = VendorName::ALL
+                .into_iter()
+                .find(|vendor| label("vendor").is_some_and(|label| label.value() == vendor.as_str()));
+            // Whole seconds, far below what a float loses.
+            let seconds = metric.get_gauge().get_value() as i64;
+            let at = Some(seconds).filter(|seconds| *seconds > 0).and_then(Timestamp::from_seconds);
+            Some((vendor?, label("app")?.value().to_owned(), at))
+        };
+        series.filter_map(read).collect()
     }
 
     /// The Prometheus text format.

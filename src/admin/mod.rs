@@ -1,53 +1,77 @@
 //! The admin listener: health, metrics and the API, for operators. Errors are problem documents (RFC 9457).
 
+mod body;
+mod callbacks;
+mod dead_letters;
+mod explain;
+mod guard;
+mod history;
+mod openapi;
 mod problem;
 mod quarantine;
+mod query;
 mod receipts;
 mod sinks;
+mod state;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::Secret;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::server::Door;
 use crate::server::connection::Serve;
 use crate::server::health::{Health, livez};
+use crate::state::State as ReadState;
 use crate::store::Store;
-use problem::Problem;
-pub(crate) use sinks::Sinks;
+pub(crate) use callbacks::{Holder, holders};
+pub(crate) use explain::examine;
+pub(crate) use guard::{Guard, cookies};
+pub(crate) use problem::Problem;
+pub(crate) use quarantine::take_in;
+pub(crate) use receipts::find;
+pub(crate) use sinks::{Sinks, give};
+pub(crate) use state::{
+    message_question, place_cursor, position_question, read_state, reader_cursor, state_problem,
+};
+pub(crate) use stream::Streams;
 
 /// What the admin listener shows.
 #[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) store: Store,
+    /// Who has read what; none where it is switched off, or without a journal.
+    pub(crate) state: Option<ReadState>,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) door: Door,
     pub(crate) sinks: Arc<Sinks>,
-    pub(crate) token: Option<Secret>,
+    pub(crate) guard: Arc<Guard>,
+    /// Where vendors reach the service.
+    pub(crate) public: SocketAddr,
+    pub(crate) streams: Streams,
 }
 
 /// The admin routes, as a listener serves them.
 pub(crate) struct Routes(Router);
 
 impl Routes {
-    pub(crate) fn new(admin: Admin) -> Self {
-        Self(router(admin))
+    /// The console is not known here: it is built upon this.
+    pub(crate) fn new(admin: Admin, console: Router<Admin>) -> Self {
+        Self(router(admin, console))
     }
 }
 
@@ -60,13 +84,26 @@ impl Serve for Routes {
     }
 }
 
-fn router(admin: Admin) -> Router {
+fn router(admin: Admin, console: Router<Admin>) -> Router {
     let ready = admin.health.clone();
+    let longest = explain::longest(admin.door.server().body_limit_bytes);
     let guarded = Router::new()
         .route("/metrics", get(metrics))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
         .route("/api/v1/receipts", get(receipts::list))
+        .route("/api/v1/explain", post(explain::explain).layer(DefaultBodyLimit::max(longest)))
+        .route("/api/v1/readers", get(state::readers))
+        .route("/api/v1/positions", get(state::positions))
+        .route("/api/v1/state/rebuild", post(state::rebuild))
+        .route("/api/v1/callbacks", get(callbacks::list))
+        .route("/api/v1/callbacks/{number}", get(callbacks::one))
+        .route("/api/v1/history", get(history::history))
+        .route("/api/v1/stream", get(stream::stream))
+        .route("/api/v1/quarantine", get(quarantine::list))
+        .route("/api/v1/quarantine/{id}", get(quarantine::one))
         .route("/api/v1/quarantine/requeue", post(quarantine::requeue))
         .route("/api/v1/sinks", get(sinks::list))
+        .route("/api/v1/sinks/{name}/dead-letters", get(dead_letters::list))
         .route("/api/v1/sinks/{name}/{order}", post(sinks::order))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "see `Allow`"))
@@ -76,18 +113,17 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(move || ready.readyz()))
         .route("/healthz", get(healthz))
         .merge(guarded)
+        .merge(console)
         .layer(CatchPanicLayer::new())
         .with_state(admin)
 }
 
-/// With a token configured, lets nobody pass who does not bring it.
+/// Lets nobody pass whom the guard does not admit.
 async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let Some(token) = &admin.token else {
-        return next.run(request).await;
-    };
-    let given = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let given = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-    if given.is_some_and(|(_, given)| token.expose().as_bytes().ct_eq(given).into()) {
+    if let Err(problem) = admin.guard.own_page(request.method(), request.headers()) {
+        return problem.into_response();
+    }
+    if admin.guard.admits(request.headers()) {
         return next.run(request).await;
     }
     let mut response =
@@ -106,6 +142,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     if let Some(journal) = admin.store.journal() {
         admin.metrics.journal_bytes.set(i64::try_from(journal.bytes()).unwrap_or(i64::MAX));
     }
+    if let Some(state) = &admin.state {
+        state.measure(&admin.metrics);
+    }
     match admin.metrics.encode() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
@@ -119,10 +158,12 @@ async fn healthz(State(admin): State<Admin>) -> impl IntoResponse {
     let (status, verdict) = admin.health.readyz().await;
     let journal = (admin.store.journal())
         .map(|journal| json!({ "takes_writes": journal.takes_writes(), "newest": admin.store.head() }));
+    let state = admin.state.as_ref().map(|state| json!({ "cursor": state.cursor(), "behind": state.lag() }));
     let details = json!({
         "status": verdict.trim_end(),
         "version": env!("CARGO_PKG_VERSION"),
         "journal": journal,
+        "state": state,
     });
     (status, Json(details))
 }

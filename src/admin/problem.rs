@@ -7,30 +7,30 @@ use serde_json::json;
 
 /// What went wrong, in a sentence for whoever called.
 #[derive(Debug)]
-pub(super) struct Problem {
-    status: StatusCode,
-    detail: String,
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) detail: String,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
 
     /// The caller's mistake.
-    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// Asked of a service that keeps nothing.
-    pub(super) fn no_journal() -> Self {
+    pub(crate) fn no_journal() -> Self {
         let detail =
             "this service keeps no journal (delivery.ack_after = \"sinks\"); ask where the sinks deliver";
         Self::new(StatusCode::CONFLICT, detail)
     }
 
     /// Ours: the caller learns that much, the log the rest.
-    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "the admin API failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "this failed inside readhook; its log says why")
     }

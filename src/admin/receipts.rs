@@ -10,19 +10,31 @@ use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use super::problem::Problem;
+use super::query::{Query, read_cursor, write_cursor};
 use crate::journal::{Order, Scan, Seq, Stored};
 use crate::receipt::{Timestamp, VendorName};
 
-const DEFAULT_LIMIT: usize = 100;
-const LARGEST_LIMIT: usize = 1000;
+const PARAMETERS: [&str; 11] = [
+    "vendor",
+    "app",
+    "conversation",
+    "reader",
+    "message_id",
+    "message_seq",
+    "since",
+    "until",
+    "limit",
+    "order",
+    "cursor",
+];
 
 /// The question, with every parameter checked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Question {
     filter: Filter,
-    limit: Option<usize>,
-    order: Option<Order>,
-    cursor: Option<(Order, Seq)>,
+    limit: usize,
+    order: Order,
+    behind: Option<Seq>,
 }
 
 /// Which receipts are wanted; what is `None` does not matter.
@@ -40,78 +52,50 @@ struct Filter {
     until: Option<Timestamp>,
 }
 
+/// A page of receipts.
+pub(crate) struct Found {
+    pub(crate) receipts: Vec<Stored>,
+    /// The cursor of the next page.
+    pub(crate) next: Option<String>,
+}
+
 pub(super) async fn list(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let Question { filter, limit, order, cursor } = question(&query.unwrap_or_default())?;
-    let order = match (order, cursor) {
-        (None, None) => Order::Ascending,
-        (Some(order), None) | (None, Some((order, _))) => order,
-        (Some(order), Some((began, _))) if order == began => order,
-        (Some(_), Some(_)) => {
-            return Err(Problem::bad_request("order: the cursor comes from the other order"));
-        }
-    };
-    let scan = Scan {
-        order,
-        behind: cursor.map(|(_, seq)| seq),
-        limit: limit.unwrap_or(DEFAULT_LIMIT),
-        fits: Box::new(move |receipt| filter.fits(receipt)),
-    };
-    let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
-    let page = journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
+    let page = find(&admin, &query.unwrap_or_default()).await?;
     // The receipts are JSON already, and go out as they came in.
     let receipts: Vec<&str> = page.receipts.iter().map(|receipt| &*receipt.json).collect();
-    let next = page.resume.map_or("null".to_owned(), |seq| format!("\"{}\"", write_cursor(order, seq)));
+    let next = page.next.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
     let body = format!(r#"{{"receipts":[{}],"next":{next}}}"#, receipts.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
+/// The receipts that a query asks for.
+///
+/// # Errors
+/// A parameter that is unknown, repeated or malformed; no journal; a journal that cannot be read.
+pub(crate) async fn find(admin: &Admin, query: &str) -> Result<Found, Problem> {
+    let Question { filter, limit, order, behind } = question(query)?;
+    let scan = Scan { order, behind, limit, fits: Box::new(move |receipt| filter.fits(receipt)) };
+    let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
+    let page = journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
+    Ok(Found { receipts: page.receipts, next: page.resume.map(|seq| write_cursor(order, seq)) })
+}
+
 fn question(query: &str) -> Result<Question, Problem> {
-    let mut question = Question::default();
-    let mut seen: Vec<String> = Vec::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if seen.iter().any(|other| *other == name) {
-            return Err(Problem::bad_request(format!("{name}: given twice")));
-        }
-        seen.push(name.to_string());
-        let bad = |expected: &str| Problem::bad_request(format!("{name}: {expected}"));
-        let time = || {
-            let time = Timestamp::parse_rfc3339(&value);
-            time.ok_or_else(|| bad("not an RFC 3339 time such as 2026-11-20T08:00:00Z"))
-        };
-        let filter = &mut question.filter;
-        match &*name {
-            "vendor" => {
-                let vendor = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == value);
-                filter.vendor =
-                    Some(vendor.ok_or_else(|| bad("one of easemob, tencent, openim, rongcloud"))?);
-            }
-            "app" => filter.app = Some(value.into_owned()),
-            "conversation" => filter.conversation = Some(value.into_owned()),
-            "reader" => filter.reader = Some(value.into_owned()),
-            "message_id" => filter.message_id = Some(value.into_owned()),
-            "message_seq" => {
-                filter.message_seq = Some(value.parse().map_err(|_| bad("not a 64-bit integer"))?);
-            }
-            "since" => filter.since = Some(time()?),
-            "until" => filter.until = Some(time()?),
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
-                question.limit = Some(limit.ok_or_else(|| bad("a number from 1 to 1000"))?);
-            }
-            "order" => {
-                question.order = Some(match &*value {
-                    "asc" => Order::Ascending,
-                    "desc" => Order::Descending,
-                    _ => return Err(bad("asc or desc")),
-                });
-            }
-            "cursor" => {
-                question.cursor = Some(read_cursor(&value).ok_or_else(|| bad("no cursor of this API"))?);
-            }
-            _ => return Err(Problem::bad_request(format!("{name}: no such parameter"))),
-        }
-    }
-    Ok(question)
+    let query = Query::parse(query, &PARAMETERS)?;
+    let text = |name| query.text(name).map(str::to_owned);
+    let filter = Filter {
+        vendor: query.vendor()?,
+        app: text("app"),
+        conversation: text("conversation"),
+        reader: text("reader"),
+        message_id: text("message_id"),
+        message_seq: query.integer("message_seq")?,
+        since: query.time("since")?,
+        until: query.time("until")?,
+    };
+    let cursor = query.read("cursor", "no cursor of this API", read_cursor)?;
+    let order = query.order(cursor.map(|(order, _)| order), Order::Ascending)?;
+    Ok(Question { filter, limit: query.limit()?, order, behind: cursor.map(|(_, seq)| seq) })
 }
 
 impl Filter {
@@ -146,21 +130,4 @@ impl Filter {
             && [app, conversation, reader, message_id].into_iter().all(Option::is_none)
             && message_seq.is_none()
     }
-}
-
-fn write_cursor(order: Order, seq: Seq) -> String {
-    match order {
-        Order::Ascending => format!("a{seq:x}"),
-        Order::Descending => format!("d{seq:x}"),
-    }
-}
-
-fn read_cursor(text: &str) -> Option<(Order, Seq)> {
-    let (order, digits) = match text.split_at_checked(1)? {
-        ("a", digits) => (Order::Ascending, digits),
-        ("d", digits) => (Order::Descending, digits),
-        _ => return None,
-    };
-    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    Seq::from_str_radix(digits, 16).ok().filter(|_| plain).map(|seq| (order, seq))
 }

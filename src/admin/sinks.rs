@@ -7,14 +7,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Admin;
+use super::body;
 use super::problem::Problem;
 use crate::config::SinkConfig;
-use crate::dispatch::{Command, Handle, OrderError, Selection, Standing};
+use crate::dispatch::{Command, Handle, OrderError, Report, Selection, Standing};
 use crate::receipt::Timestamp;
 
 /// The sinks, as an operator sees them.
@@ -79,13 +80,9 @@ fn show(name: &str, config: &SinkConfig, standing: &Standing, head: i64) -> Valu
 pub(super) async fn order(
     State(admin): State<Admin>,
     Path((name, order)): Path<(String, String)>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
-    own_page(&headers)?;
-    if !admin.sinks.config.contains_key(&name) {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no sink `{name}`")));
-    }
+    known(&admin, &name)?;
     let command = match order.as_str() {
         "pause" => Command::Pause,
         "resume" => Command::Resume,
@@ -93,26 +90,42 @@ pub(super) async fn order(
         "replay" => Command::Replay(selection(&body)?),
         _ => return Err(Problem::new(StatusCode::NOT_FOUND, "a sink can pause, resume, redrive and replay")),
     };
-    let handle = admin.sinks.handles.get(&name).ok_or_else(Problem::no_journal)?;
-    let report = handle.order(command.clone()).await.map_err(|error| match error {
-        OrderError::Destination { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
-        OrderError::Journal(_) => Problem::internal(&error),
-        OrderError::Ending | OrderError::Busy => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-        }
-    })?;
+    let report = give(&admin, &name, command.clone()).await?;
     Ok(Json(match command {
-        Command::Pause | Command::Resume => json!({ "name": name, "paused": handle.standing.is_paused() }),
+        Command::Pause | Command::Resume => {
+            let paused = admin.sinks.standings.get(&name).is_some_and(|standing| standing.is_paused());
+            json!({ "name": name, "paused": paused })
+        }
         Command::Redrive | Command::Replay(_) => {
             json!({ "name": name, "delivered": report.delivered, "refused": report.refused })
         }
     }))
 }
 
+/// Gives a sink an order, and waits until it is carried out.
+///
+/// # Errors
+/// No such sink, no journal, or it could not be carried out to its end.
+pub(crate) async fn give(admin: &Admin, name: &str, command: Command) -> Result<Report, Problem> {
+    known(admin, name)?;
+    let handle = admin.sinks.handles.get(name).ok_or_else(Problem::no_journal)?;
+    handle.order(command).await.map_err(|error| match error {
+        OrderError::Destination { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        OrderError::Journal(_) => Problem::internal(&error),
+        OrderError::Ending | OrderError::Busy => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
+    })
+}
+
+fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let there = admin.sinks.config.contains_key(name);
+    let none = || Problem::new(StatusCode::NOT_FOUND, format!("there is no sink `{name}`"));
+    there.then_some(()).ok_or_else(none)
+}
+
 fn selection(body: &[u8]) -> Result<Selection, Problem> {
-    let wanted: Wanted =
-        serde_json::from_slice(body).map_err(|error| Problem::bad_request(error.to_string()))?;
-    match wanted {
+    match body::read(body)? {
         Wanted { since: Some(moment), from: None, ids: None } => Ok(Selection::Since(moment)),
         Wanted { since: None, from: Some(position), ids: None } => Ok(Selection::From(position)),
         Wanted { since: None, from: None, ids: Some(ids) } => Ok(Selection::Ids(ids.into_iter().collect())),
@@ -122,16 +135,4 @@ fn selection(body: &[u8]) -> Result<Selection, Problem> {
             Err(Problem::bad_request(detail))
         }
     }
-}
-
-/// A page of some other site that is open in an operator's browser must not give orders here.
-pub(super) fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let origin = origin.as_ref().and_then(|origin| origin.authority()).map(|authority| authority.as_str());
-    if origin.is_some() && origin == text(header::HOST) {
-        return Ok(());
-    }
-    Err(Problem::new(StatusCode::FORBIDDEN, "this order came from a page of another site"))
 }

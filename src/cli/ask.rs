@@ -13,7 +13,7 @@ use crate::config::{Config, Secret};
 use crate::sink::BoxError;
 
 /// Longer answers are none of ours.
-const LONGEST_ANSWER: usize = 1 << 20;
+const LONGEST_ANSWER: usize = 16 << 20;
 
 /// Asks, and waits for the answer for as long as it takes.
 pub(super) async fn ask(
@@ -41,20 +41,48 @@ pub(super) async fn ask(
     answer
 }
 
-/// Gives an order to the running service through its admin listener, and waits until it is carried out.
-pub(super) async fn order(config: &Config, path: &str, body: &Value) -> Result<Value, BoxError> {
+/// The running service has not answered what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// There is none, as far as can be told.
+    #[error("a running service is needed, and its admin listener {address} does not answer: {why}")]
+    Absent {
+        /// Where it should be.
+        address: String,
+        /// What happened.
+        why: BoxError,
+    },
+    /// It will not, or cannot.
+    #[error("the running service says {status}: {detail}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// Its own words.
+        detail: String,
+    },
+}
+
+/// Asks the running service through its admin listener.
+pub(super) async fn question(
+    config: &Config,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<Value, AskError> {
     let address = reachable(config.admin.listen).to_string();
-    let token = config.admin.token.as_ref();
-    let answer = ask(&address, Method::POST, path, token, body.to_string()).await;
-    let (status, answer) = answer.map_err(|error| {
-        format!("a running service is needed, and its admin listener {address} does not answer: {error}")
-    })?;
+    let answer = ask(&address, method, path, config.admin.token.as_ref(), body).await;
+    let (status, answer) = answer.map_err(|why| AskError::Absent { address, why })?;
     let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
     if status.is_success() {
         return Ok(answer);
     }
-    let why = answer["detail"].as_str().unwrap_or("no reason given");
-    Err(format!("the running service says {status}: {why}").into())
+    let detail = answer["detail"].as_str().unwrap_or("no reason given").to_owned();
+    Err(AskError::Refused { status, detail })
+}
+
+/// Gives it an order, and waits until it is carried out.
+pub(super) async fn order(config: &Config, path: &str, body: &Value) -> Result<Value, BoxError> {
+    Ok(question(config, Method::POST, path, body.to_string()).await?)
 }
 
 /// From inside, an address that means "all of them" is reached by way of loopback.

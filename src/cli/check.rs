@@ -2,11 +2,9 @@
 //! destination lacks is made, as a delivery would make it: a file's folder, a stream, a table. There is no other way to know
 //! that it can be.)
 
-#![expect(clippy::print_stdout, reason = "its findings are its output")]
-
 use std::path::Path;
 
-use super::{Exit, complain, load};
+use super::{Exit, complain, load, print};
 use crate::config::{AckAfter, Config, SinkConfig, SinkKind};
 use crate::dispatch::causes;
 use crate::journal::{OpenError, Probe, probe};
@@ -21,28 +19,30 @@ pub(super) fn check(file: Option<&Path>) -> Exit {
         }
     };
     match file {
-        Some(file) => println!("configuration  ok    {}", file.display()),
-        None => println!("configuration  ok    built-in defaults and the environment"),
+        Some(file) => print(&format!("configuration  ok    {}", file.display())),
+        None => print("configuration  ok    built-in defaults and the environment"),
     }
     let journal = match config.delivery.ack_after {
         AckAfter::Journal => check_journal(&config),
         AckAfter::Sinks => {
-            println!("journal        ok    none: vendors are answered when every sink has their receipts");
+            print("journal        ok    none: vendors are answered when every sink has their receipts");
             Exit::Ok
         }
     };
     let sinks = check_sinks(&config);
-    if journal == Exit::Ok { sinks } else { journal }
+    journal.max(sinks)
 }
 
 fn check_journal(config: &Config) -> Exit {
     let path = config.journal.path.display();
     match probe(&config.journal.path) {
-        Ok(Probe::Absent) => println!("journal        ok    {path}: none yet, it will be made"),
-        Ok(Probe::Whole(newest)) => println!("journal        ok    {path}: whole, newest receipt {newest}"),
-        Ok(Probe::Held) => println!("journal        ok    {path}: held by a running process"),
+        Ok(Probe::Absent) => print(&format!("journal        ok    {path}: none yet, it will be made")),
+        Ok(Probe::Whole(newest)) => {
+            print(&format!("journal        ok    {path}: whole, newest receipt {newest}"))
+        }
+        Ok(Probe::Held) => print(&format!("journal        ok    {path}: held by a running process")),
         Err(error) => {
-            println!("journal        FAIL  {error}");
+            print(&format!("journal        FAIL  {error}"));
             return if matches!(error, OpenError::Held { .. }) { Exit::Unavailable } else { Exit::Io };
         }
     }
@@ -61,10 +61,10 @@ fn check_sinks(config: &Config) -> Exit {
     for (name, config) in &config.sinks {
         let found = runtime.block_on(check_sink(config));
         match &found {
-            Ok(()) => println!("sink {name:<9} ok    {}", config.kind.word()),
-            Err((_, problem)) => println!("sink {name:<9} FAIL  {}: {problem}", config.kind.word()),
+            Ok(()) => print(&format!("sink {name:<9} ok    {}", config.kind.word())),
+            Err((_, problem)) => print(&format!("sink {name:<9} FAIL  {}: {problem}", config.kind.word())),
         }
-        exit = found.err().map_or(exit, |(worse, _)| worse);
+        exit = found.err().map_or(exit, |(other, _)| exit.max(other));
     }
     exit
 }

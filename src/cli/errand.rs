@@ -1,8 +1,6 @@
 //! `readhook replay` and `readhook redrive`: deliver receipts to a sink once more. A running service is asked to do it,
 //! for it alone delivers to its sinks; without one it is done here, with the journal held meanwhile.
 
-#![expect(clippy::print_stdout, reason = "what came of it is the output")]
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::order;
 use super::moment::Moment;
-use super::{Exit, complain, load, say};
+use super::{Exit, complain, load, print, say};
 use crate::config::{AckAfter, Config, StartAt};
 use crate::dispatch::{Command, Dispatcher, Report, Selection};
 use crate::journal::{Journal, OpenError, Probe, probe};
@@ -79,7 +77,7 @@ fn run(file: Option<&Path>, sink: &str, command: &Command) -> Exit {
     };
     match done {
         Ok(report) => {
-            println!("{} delivered, {} refused", report.delivered, report.refused);
+            print(&format!("{} delivered, {} refused", report.delivered, report.refused));
             Exit::Ok
         }
         Err(error) => {

@@ -3,12 +3,21 @@
 mod ask;
 mod check;
 mod errand;
+mod events;
+mod explain;
+mod export;
 mod healthcheck;
 mod moment;
+mod readers;
+mod rebuild;
 mod requeue;
 mod schema;
 mod serve;
+mod simulate;
+mod table;
+mod tail;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, Environment};
 use crate::dispatch::causes;
+use crate::receipt::VendorName;
 
 /// Takes the read-receipt callbacks of Easemob, Tencent Cloud Chat, OpenIM and RongCloud, and loses none.
 #[derive(Debug, Parser)]
@@ -37,6 +47,10 @@ enum Command {
     Check,
     /// Print the JSON Schema of a receipt.
     Schema,
+    /// Print who has read a message, as the running service knows it.
+    Readers(readers::Which),
+    /// Make the read state again from the journal.
+    RebuildState,
     /// Deliver receipts again that a sink has had.
     Replay {
         /// Its name in the configuration.
@@ -53,6 +67,14 @@ enum Command {
     },
     /// Take callbacks out of quarantine that are good by now: after a wrong secret was mended, for example.
     Requeue(requeue::Which),
+    /// Say what would come of a captured callback, and why: which proof it carries, and what is wrong with it.
+    Explain(explain::What),
+    /// Show receipts as they come, or callbacks and what came of them; asks the running service.
+    Tail(tail::Which),
+    /// Write the journal's receipts as lines of JSON or as CSV; also beside a running service.
+    Export(export::Which),
+    /// Send callbacks as a vendor would, correctly signed, and say how they were answered: to try a receiver, and to load it.
+    Simulate(Box<simulate::What>),
     /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
     Healthcheck {
         /// Where it listens, if not where the configuration says.
@@ -61,12 +83,12 @@ enum Command {
     },
 }
 
-/// How a command ends; the codes are those of BSD's `sysexits.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a command ends; the codes are those of BSD's `sysexits.h`. Of two the worse is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// Fine.
     Ok = 0,
-    /// Not fine, where the command's answer is no more than that.
+    /// Not fine, where that is the command's answer.
     No = 1,
     /// The arguments are off.
     Usage = 64,
@@ -104,9 +126,15 @@ pub fn main() -> ExitCode {
         Command::Serve => serve::serve(file),
         Command::Check => check::check(file.as_deref()),
         Command::Schema => schema::schema(),
+        Command::Readers(which) => readers::readers(file.as_deref(), &which),
+        Command::RebuildState => rebuild::rebuild_state(file.as_deref()),
         Command::Replay { sink, which } => errand::replay(file.as_deref(), &sink, which),
         Command::Redrive { sink } => errand::redrive(file.as_deref(), &sink),
         Command::Requeue(which) => requeue::requeue(file.as_deref(), which),
+        Command::Explain(what) => explain::explain(file.as_deref(), what),
+        Command::Tail(which) => tail::tail(file.as_deref(), &which),
+        Command::Export(which) => export::export(file.as_deref(), &which),
+        Command::Simulate(what) => simulate::simulate(file.as_deref(), *what),
         Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
     };
     exit.into()
@@ -129,7 +157,22 @@ fn complain(error: &(dyn std::error::Error + 'static)) {
     say(&causes(error));
 }
 
-#[expect(clippy::print_stderr, reason = "a command that cannot go on says why where its user looks")]
+/// A command that cannot go on says why where its user looks. If nobody can look there, there is nobody to tell.
 fn say(line: &str) {
-    eprintln!("readhook: {line}");
+    let _nobody = writeln!(std::io::stderr(), "readhook: {line}");
+}
+
+/// One line on standard output. Whoever has closed it wants no more of it, and the command goes on to its exit code.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => complain(&error),
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// A vendor's name as an argument.
+fn vendor(word: &str) -> Result<VendorName, String> {
+    let found = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == word);
+    found.ok_or_else(|| format!("one of {}", VendorName::ALL.map(VendorName::as_str).join(", ")))
 }

@@ -1,15 +1,14 @@
 //! `readhook requeue`: verifies callbacks in quarantine anew and takes in what is good by now. A running service is asked
 //! to do it, with the secrets that it has; without one it is done here, with those of the configuration.
 
-#![expect(clippy::print_stdout, reason = "what came of it is the output")]
-
 use std::path::Path;
 
 use serde_json::json;
 
 use super::ask::order;
 use super::moment::Moment;
-use super::{Exit, complain, load};
+use super::{Exit, complain, load, print, vendor};
+use crate::callback_log::CallbackLog;
 use crate::config::{AckAfter, Config};
 use crate::ingest::Ingest;
 use crate::journal::{Journal, Probe, probe};
@@ -38,11 +37,6 @@ pub(super) struct Which {
     dry_run: bool,
 }
 
-fn vendor(word: &str) -> Result<VendorName, String> {
-    let found = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == word);
-    found.ok_or_else(|| format!("one of {}", VendorName::ALL.map(VendorName::as_str).join(", ")))
-}
-
 pub(super) fn requeue(file: Option<&Path>, which: Which) -> Exit {
     let config = match load(file) {
         Ok(config) => config,
@@ -65,9 +59,9 @@ pub(super) fn requeue(file: Option<&Path>, which: Which) -> Exit {
     match done {
         Ok(Report { accepted, duplicate, ignored, kept }) => {
             let would = if dry_run { "would be " } else { "" };
-            println!(
+            print(&format!(
                 "{would}accepted {accepted}, duplicate {duplicate}, ignored {ignored}; {kept} are as bad as before and stay"
-            );
+            ));
             Exit::Ok
         }
         Err(error) => {
@@ -93,7 +87,7 @@ async fn here(config: &Config, which: Which) -> Result<Report, BoxError> {
     let metrics = Metrics::new()?;
     let journal = Journal::open(&config.journal, &metrics)?;
     let quarantine = Quarantine::open(&config.journal.path, &config.quarantine, &metrics)?;
-    let ingest = Ingest::new(Store::Journal(journal.clone()), quarantine, 0, metrics);
+    let ingest = Ingest::new(Store::Journal(journal.clone()), quarantine, 0, metrics, CallbackLog::none());
     let vendors = Vendors::configure(&config.vendors);
     let since = which.since.map(|Moment(moment)| moment);
     let wanted = Wanted { vendor: which.vendor, reason: which.reason, since };

@@ -51,15 +51,37 @@ impl<'de> Deserialize<'de> for Layers {
             admin: super::AdminConfig,
             journal: super::JournalConfig,
             quarantine: super::QuarantineConfig,
+            callback_log: super::CallbackLogConfig,
             delivery: super::DeliveryConfig,
+            state: super::StateConfig,
             log: super::LogConfig,
             vendors: super::VendorsConfig,
             sinks: BTreeMap<String, config::Value>,
         }
-        let Sections { server, admin, journal, quarantine, delivery, log, vendors, sinks } =
-            Sections::deserialize(deserializer)?;
-        let config =
-            Config { server, admin, journal, quarantine, delivery, log, vendors, sinks: BTreeMap::new() };
+        let Sections {
+            server,
+            admin,
+            journal,
+            quarantine,
+            callback_log,
+            delivery,
+            state,
+            log,
+            vendors,
+            sinks,
+        } = Sections::deserialize(deserializer)?;
+        let config = Config {
+            server,
+            admin,
+            journal,
+            quarantine,
+            callback_log,
+            delivery,
+            state,
+            log,
+            vendors,
+            sinks: BTreeMap::new(),
+        };
         Ok(Self { config, sinks })
     }
 }

@@ -44,8 +44,12 @@ pub struct Config {
     pub journal: JournalConfig,
     /// The store of callbacks that could not be used.
     pub quarantine: QuarantineConfig,
+    /// What arrived lately, in memory.
+    pub callback_log: CallbackLogConfig,
     /// When a vendor is answered, and how the end is drained.
     pub delivery: DeliveryConfig,
+    /// Who has read what.
+    pub state: StateConfig,
     /// The log.
     pub log: LogConfig,
     /// The vendors' apps.
@@ -107,11 +111,19 @@ pub struct AdminConfig {
     pub token: Option<Secret>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
+    /// Further names by which browsers may ask a listener that has no token.
+    #[serde(deserialize_with = "secret::list")]
+    pub hosts: Vec<String>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), token: None, token_file: None }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            token: None,
+            token_file: None,
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -147,6 +159,22 @@ impl Default for QuarantineConfig {
     }
 }
 
+/// `[callback_log]`
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct CallbackLogConfig {
+    /// How many callbacks it holds; the oldest go first. 0 holds none.
+    pub max_entries: usize,
+    /// How many bytes of memory they may take.
+    pub max_bytes: usize,
+}
+
+impl Default for CallbackLogConfig {
+    fn default() -> Self {
+        Self { max_entries: 10_000, max_bytes: 16 << 20 }
+    }
+}
+
 /// `[delivery]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -178,6 +206,20 @@ pub enum AckAfter {
     Journal,
     /// Every sink; there is no journal then.
     Sinks,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct StateConfig {
+    /// Whether to keep it.
+    pub enabled: bool,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
 }
 
 /// `[log]`

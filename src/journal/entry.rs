@@ -39,6 +39,8 @@ pub struct Committed {
     pub repeated: u32,
     /// How many were there already under the same event id, but with another reader, conversation or message.
     pub conflicts: u32,
+    /// The position of the first new receipt; the others follow it. `None` if none is new, and without a journal.
+    pub first: Option<Seq>,
 }
 
 impl Committed {
@@ -72,6 +74,19 @@ pub struct Stored {
     /// When it came, in milliseconds.
     pub received_at: i64,
     /// The receipt, as one line of JSON without its end.
+    pub json: Arc<str>,
+}
+
+/// A receipt that a sink's destination refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its position.
+    pub seq: Seq,
+    /// When it was parked, in milliseconds.
+    pub at: i64,
+    /// What the destination said.
+    pub reason: String,
+    /// The receipt, as one line of JSON.
     pub json: Arc<str>,
 }
 

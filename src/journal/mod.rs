@@ -2,6 +2,7 @@
 //! receipts that a destination refused. An embedded SQLite file with one writer thread, and nothing of HTTP,
 //! vendors or sinks.
 
+mod archive;
 mod checkpoint;
 mod entry;
 mod error;
@@ -20,7 +21,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use entry::{Committed, Entry, Stored};
+pub use archive::Archive;
+pub use entry::{Committed, DeadLetter, Entry, Stored};
 pub use error::{JournalError, OpenError};
 pub use open::{Probe, probe};
 pub use read::{Order, Page, Scan};
@@ -39,6 +41,8 @@ pub type Seq = i64;
 
 /// The mark that holds how far retention has come.
 const PRUNED_MARK: &str = "pruned";
+/// The mark that tells this journal from every other one.
+const IDENTITY_MARK: &str = "identity";
 
 fn paused_mark(sink: &str) -> String {
     format!("paused/{sink}")
@@ -224,8 +228,25 @@ impl Journal {
         Ok(blocking(move || shared.readers.mark(PRUNED_MARK)).await?.unwrap_or(0))
     }
 
-    /// Forgets some of the oldest receipts, if they came before `before` and every sink named has them. Returns how
-    /// many; fewer than `limit` means that no more are due. One step is short, so that commits do not wait for it.
+    /// A number that tells this journal from every other one, drawn when it is first asked for. Copies have the same.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the disk would not take a new number.
+    pub async fn identity(&self) -> Result<i64, JournalError> {
+        let shared = self.shared.clone();
+        if let Some(known) = blocking(move || shared.readers.mark(IDENTITY_MARK)).await? {
+            return Ok(known);
+        }
+        let mut bits = [0; 8];
+        getrandom::fill(&mut bits).map_err(|error| JournalError::Read(error.to_string()))?;
+        let value = i64::from_ne_bytes(bits);
+        self.ask(|done| Job::Mark { name: IDENTITY_MARK.to_owned(), value, done }).await?;
+        Ok(value)
+    }
+
+    /// Forgets some of the oldest receipts, if they came before `before`, every sink named has them, and they are at
+    /// `no_further` or before it. Returns how many; fewer than `limit` means that no more are due. One step is short, so
+    /// that commits do not wait for it.
     ///
     /// # Errors
     /// When the disk would not take it.
@@ -233,9 +254,10 @@ impl Journal {
         &self,
         before: Timestamp,
         sinks: Vec<String>,
+        no_further: Seq,
         limit: u32,
     ) -> Result<u32, JournalError> {
-        self.ask(|done| Job::Prune { before, sinks, limit, done }).await
+        self.ask(|done| Job::Prune { before, sinks, no_further, limit, done }).await
     }
 
     /// Writes something that changes nothing, to find out whether the disk takes writes again.
@@ -249,6 +271,11 @@ impl Journal {
     /// The position of the newest receipt; changes with every commit.
     pub fn head(&self) -> watch::Receiver<Seq> {
         self.shared.head.clone()
+    }
+
+    /// Whether many callers have come at once lately: what can be done later should then be.
+    pub fn is_crowded(&self) -> bool {
+        self.shared.pressure.is_crowded()
     }
 
     /// Whether the last write succeeded and the writer is there for the next one.
@@ -299,6 +326,20 @@ impl Journal {
     ) -> Result<Vec<Stored>, JournalError> {
         let (shared, sink) = (self.shared.clone(), sink.to_owned());
         blocking(move || shared.readers.dead_letters_of(&sink, behind, limit)).await
+    }
+
+    /// The same, with when and why each was parked.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn letters_of(
+        &self,
+        sink: &str,
+        behind: Seq,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, JournalError> {
+        let (shared, sink) = (self.shared.clone(), sink.to_owned());
+        blocking(move || shared.readers.letters_of(&sink, behind, limit)).await
     }
 
     /// The size of the journal's files in bytes.

@@ -98,6 +98,15 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// Checks a file that exists, before anything is written to it.
 fn inspect(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    recognise(path, connection)?;
+    if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE_BYTES) {
+        check_whole(path, connection)?;
+    }
+    Ok(())
+}
+
+/// Whether it is a journal, and one that this program can read.
+pub(super) fn recognise(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| sqlite(path, &error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, format) = (pragma("application_id"), pragma("user_version"));
@@ -107,9 +116,6 @@ fn inspect(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     }
     if format > FORMAT {
         return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
-    }
-    if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE_BYTES) {
-        check_whole(path, connection)?;
     }
     Ok(())
 }

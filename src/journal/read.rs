@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{JournalError, Seq, Stored};
+use super::{DeadLetter, JournalError, Seq, Stored};
 
 /// How many idle connections are kept.
 const KEPT: usize = 4;
@@ -130,6 +130,24 @@ impl Readers {
         })
     }
 
+    pub(super) fn letters_of(
+        &self,
+        sink: &str,
+        behind: Seq,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, JournalError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, at, json, reason FROM dead_letters WHERE sink = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![sink, behind, limit], |row| {
+                Ok(DeadLetter { seq: row.get(0)?, at: row.get(1)?, json: row.get(2)?, reason: row.get(3)? })
+            })?;
+            rows.collect()
+        })
+    }
+
     pub(super) fn mark(&self, name: &str) -> Result<Option<i64>, JournalError> {
         self.with(|connection| {
             let value =
@@ -161,6 +179,6 @@ impl Readers {
     }
 }
 
-fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+pub(super) fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored { seq: row.get(0)?, received_at: row.get(1)?, json: row.get(2)? })
 }

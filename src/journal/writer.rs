@@ -34,7 +34,7 @@ pub(super) enum Job {
     Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
     Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
     Mark { name: String, value: i64, done: Done<()> },
-    Prune { before: Timestamp, sinks: Vec<String>, limit: u32, done: Done<u32> },
+    Prune { before: Timestamp, sinks: Vec<String>, no_further: Seq, limit: u32, done: Done<u32> },
     TryWrite { done: Done<()> },
     Close,
 }
@@ -80,6 +80,9 @@ impl Writer {
                 self.queue.close();
             }
             let crowded = jobs.len() >= CROWD && !closing;
+            if crowded {
+                self.pressure.crowds();
+            }
             self.pressure.begins();
             self.turn(connection, &mut statements, &mut jobs);
             self.pressure.ended();
@@ -132,10 +135,10 @@ impl Writer {
                 Job::Mark { name, value, done } => {
                     (Promise::Nothing(done), run_if(&failure, || mark(connection, &name, value)))
                 }
-                Job::Prune { before, sinks, limit, done } => {
+                Job::Prune { before, sinks, no_further, limit, done } => {
                     let mut count = 0;
                     let result = run_if(&failure, || {
-                        count = prune(connection, before, &sinks, limit)?;
+                        count = prune(connection, before, &sinks, no_further, limit)?;
                         Ok(())
                     });
                     (Promise::Count(done, count), result)
@@ -260,6 +263,7 @@ impl<'c> Statements<'c> {
             let row = params![*head + 1, entry.received_at, entry.key, entry.json];
             if self.insert.execute(row)? == 1 {
                 *head += 1;
+                committed.first.get_or_insert(*head);
                 committed.count_new(entry.scope);
                 fresh.push(Stored { seq: *head, received_at: entry.received_at, json: entry.json.into() });
                 continue;
@@ -329,8 +333,14 @@ fn unpark(connection: &Connection, sink: &str, seqs: &[Seq]) -> rusqlite::Result
 }
 
 /// Deletes from the old end only, and only up to where every sink has been.
-fn prune(connection: &Connection, before: Timestamp, sinks: &[String], limit: u32) -> rusqlite::Result<u32> {
-    let mut held = Seq::MAX;
+fn prune(
+    connection: &Connection,
+    before: Timestamp,
+    sinks: &[String],
+    no_further: Seq,
+    limit: u32,
+) -> rusqlite::Result<u32> {
+    let mut held = no_further;
     for sink in sinks {
         let cursor: Option<Seq> = connection
             .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))

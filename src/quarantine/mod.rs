@@ -3,6 +3,7 @@
 //! A file and a thread of its own, behind a short queue that is never waited for: a flood of bad callbacks costs the
 //! journal nothing. Bounded by entries and bytes, oldest out first; written without fsync, for it is no promise.
 
+mod look;
 mod store;
 
 use std::borrow::Cow;
@@ -74,6 +75,21 @@ pub(crate) struct Suspect {
     pub(crate) headers: String,
     /// The body.
     pub(crate) body: bytes::Bytes,
+}
+
+/// What a list tells of a callback that is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) id: i64,
+    /// When it came, in milliseconds.
+    pub(crate) at: i64,
+    pub(crate) vendor: String,
+    pub(crate) client: String,
+    pub(crate) outcome: String,
+    pub(crate) reason: String,
+    /// As it came; it may hold a token.
+    pub(crate) path: String,
+    pub(crate) body_bytes: i64,
 }
 
 impl Suspect {
@@ -160,8 +176,31 @@ impl Quarantine {
             return Ok(Vec::new());
         }
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || store::read(&path, &wanted, behind, limit)).await;
-        Ok(read.map_err(|panicked| QuarantineError(panicked.to_string()))??)
+        blocking(move || look::read(&path, &wanted, behind, limit)).await
+    }
+
+    /// What is kept, behind an entry in the direction of the order, at most `limit`. Bodies stay where they are.
+    pub(crate) async fn list(
+        &self,
+        wanted: Wanted,
+        newest_first: bool,
+        behind: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, QuarantineError> {
+        if self.queue.is_none() {
+            return Ok(Vec::new());
+        }
+        let path = self.path.clone();
+        blocking(move || look::list(&path, &wanted, newest_first, behind, limit)).await
+    }
+
+    /// One callback, if it is still kept.
+    pub(crate) async fn find(&self, id: i64) -> Result<Option<Suspect>, QuarantineError> {
+        if self.queue.is_none() {
+            return Ok(None);
+        }
+        let path = self.path.clone();
+        blocking(move || look::find(&path, id)).await
     }
 
     /// Takes out callbacks that have been dealt with. They are gone from the file when it returns.
@@ -185,6 +224,13 @@ impl Quarantine {
             tracing::error!("the quarantine's writer ended in a panic");
         }
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, QuarantineError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|panicked| QuarantineError(panicked.to_string()))??)
 }
 
 /// Where the quarantine of a journal lies.

@@ -1,20 +1,18 @@
-//! The quarantine's file: one writer, which knows how much it holds, and readers on connections of their own.
+//! The quarantine's file: one writer, which knows how much it holds.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Job, QUEUED, QuarantineError, Suspect, Wanted};
+use super::{Job, QUEUED, QuarantineError, Suspect};
 use crate::config::QuarantineConfig;
 use crate::metrics::Metrics;
-use crate::receipt::{Timestamp, VendorName};
 
 /// How long to wait for somebody who looks into the file with a tool.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS callbacks (
@@ -39,6 +37,9 @@ pub(super) struct Store {
     metrics: Metrics,
     entries: u64,
     bytes: u64,
+    /// The number of the next entry: SQLite would give that of the newest again once it is taken out, and whoever goes on
+    /// behind it would miss the next one.
+    next: i64,
 }
 
 impl Store {
@@ -48,12 +49,12 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(SCHEMA)?;
-        let (entries, bytes) =
-            connection.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM callbacks", [], |row| {
-                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs()))
-            })?;
+        let count = "SELECT count(*), coalesce(sum(bytes), 0), coalesce(max(id), 0) + 1 FROM callbacks";
+        let (entries, bytes, next) = connection.query_row(count, [], |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?))
+        })?;
         metrics.quarantine_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
-        Ok(Self { connection, config, metrics, entries, bytes })
+        Ok(Self { connection, config, metrics, entries, bytes, next })
     }
 
     /// Works until nobody can send any more. What it has done with is taken off `queued`.
@@ -117,10 +118,11 @@ impl Store {
             transaction
                 .prepare_cached(
                     "INSERT INTO callbacks \
-                     (at, vendor, client, outcome, reason, path, query, headers, body, bytes) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                     (id, at, vendor, client, outcome, reason, path, query, headers, body, bytes) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?
                 .execute(params![
+                    self.next,
                     suspect.at,
                     suspect.vendor,
                     suspect.client,
@@ -132,6 +134,7 @@ impl Store {
                     &*suspect.body,
                     i64::try_from(size).unwrap_or(i64::MAX),
                 ])?;
+            self.next += 1;
             entries += 1;
             bytes += size;
             while entries > self.config.max_entries || bytes > self.config.max_bytes {
@@ -150,40 +153,4 @@ impl Store {
         self.now_holds(entries, bytes);
         Ok(())
     }
-}
-
-/// Reads on a connection of its own, so that the writer does not wait.
-pub(super) fn read(
-    path: &Path,
-    wanted: &Wanted,
-    behind: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<(i64, Suspect)>> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY)?;
-    let mut statement = connection.prepare(
-        "SELECT id, at, vendor, client, outcome, reason, path, query, headers, body FROM callbacks \
-         WHERE id > ?1 AND (?2 IS NULL OR vendor = ?2) AND (?3 IS NULL OR reason = ?3) AND (?4 IS NULL OR at >= ?4) \
-         ORDER BY id LIMIT ?5",
-    )?;
-    let Wanted { vendor, reason, since } = wanted;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let wanted =
-        params![behind, vendor.map(VendorName::as_str), reason, since.map(Timestamp::as_millis), limit];
-    let text = |row: &Row<'_>, at| row.get::<_, String>(at).map(Cow::Owned);
-    let found = statement.query_map(wanted, |row| {
-        let suspect = Suspect {
-            at: row.get(1)?,
-            vendor: text(row, 2)?,
-            client: row.get(3)?,
-            outcome: text(row, 4)?,
-            reason: text(row, 5)?,
-            path: row.get(6)?,
-            query: row.get(7)?,
-            headers: row.get(8)?,
-            body: row.get::<_, Vec<u8>>(9)?.into(),
-        };
-        Ok((row.get(0)?, suspect))
-    })?;
-    found.collect()
 }

@@ -113,6 +113,9 @@ pub enum ConversationKind {
 }
 
 impl ConversationKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Group, Self::Notification, Self::Unknown];
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

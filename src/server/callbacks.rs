@@ -54,6 +54,11 @@ impl Door {
         self.0.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How it listens.
+    pub(crate) fn server(&self) -> &ServerConfig {
+        &self.0.server
+    }
+
     /// Takes a request below `/webhooks/`, to its answer.
     pub(super) async fn take(&self, peer: SocketAddr, request: Request<Body>) -> Response<Full<Bytes>> {
         let begun = Instant::now();
@@ -77,17 +82,18 @@ impl Door {
             body: Bytes::new(),
             received_at: clock::now(),
         };
-        let answer = match bodies.read(body, &incoming.headers).await {
+        let reply = match bodies.read(body, &incoming.headers).await {
             // The room is given back when the callback has ended, before an answer is withheld.
             Ok(Whole { bytes, room: _room }) => {
                 incoming.body = bytes;
                 let passthrough = passthroughs.of(vendor.name());
-                match ingest.take(&**vendor, passthrough, incoming, begun).await {
-                    Reply::Ours(answer) => answer,
-                    Reply::Theirs(forwarded) => return hand_on(forwarded),
-                }
+                ingest.take(&**vendor, passthrough, incoming, begun).await
             }
-            Err(outcome) => ingest.refuse(&**vendor, incoming, begun, outcome),
+            Err(outcome) => ingest.refuse(&**vendor, &incoming, begun, outcome),
+        };
+        let answer = match reply {
+            Reply::Ours(answer) => answer,
+            Reply::Theirs(forwarded) => return hand_on(forwarded),
         };
         if let Some(wait) = answer.not_before {
             sleep_until((begun + wait).into()).await;

@@ -9,7 +9,7 @@ use crate::config::Network;
 /// The TCP peer; or, if that is a trusted proxy, the right-most hop of `X-Forwarded-For` that is none. Whatever
 /// stands left of that hop was written by someone nobody trusts. A hop that is no address ends the walk: the last
 /// trusted one is then all that is known.
-pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     if !is_trusted(client) {

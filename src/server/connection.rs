@@ -14,16 +14,19 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::open::Open;
 pub(crate) use super::stage::Patience;
-use super::stage::{End, Stage, Watched};
+use super::stage::{End, Sent, Stage, Watched};
 
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
+
+/// How long the end of a stream may take to reach its client when the service ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +42,10 @@ pub(crate) struct Bounds {
 /// What answers the requests of a listener.
 pub(crate) trait Serve: Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 
     /// Answers one request. Dropped when the client hangs up.
     fn serve(
@@ -126,7 +132,7 @@ async fn connection<S: Serve>(
             async move {
                 let response = server.serve(peer, request).await;
                 stage.idle();
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Sent::new(body, &stage)))
             }
         })
     };
@@ -145,7 +151,14 @@ async fn connection<S: Serve>(
                 return;
             }
             end = stage.ended() => match end {
-                End::AfterThisRequest => served.as_mut().graceful_shutdown(),
+                End::AfterThisRequest => {
+                    served.as_mut().graceful_shutdown();
+                    if stage.streams() {
+                        // A stream ends by itself when the service does; only who does not read keeps it open.
+                        let _over = timeout(LAST_WORDS, served.as_mut()).await;
+                        return;
+                    }
+                }
                 End::Now => {
                     tracing::debug!(client = %peer.ip(), "closed a connection that was silent for too long");
                     return;

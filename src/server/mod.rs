@@ -4,7 +4,7 @@
 
 mod body;
 mod callbacks;
-mod client;
+pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod health;
 mod open;

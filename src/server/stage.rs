@@ -5,10 +5,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -26,6 +27,8 @@ pub(crate) struct Patience {
 pub(super) struct Stage {
     born: Instant,
     word: AtomicU64,
+    /// Whether an answer without an end has been begun on it.
+    streams: AtomicBool,
     /// How the connection shall end, and that it shall.
     end: AtomicU8,
     told: Notify,
@@ -49,6 +52,7 @@ impl Stage {
         Arc::new(Self {
             born: Instant::now(),
             word: AtomicU64::new(IDLE),
+            streams: AtomicBool::new(false),
             end: AtomicU8::new(0),
             told: Notify::new(),
         })
@@ -73,6 +77,11 @@ impl Stage {
             HEAD => lasted > patience.head,
             _ => false,
         }
+    }
+
+    /// Whether an answer without an end has been begun on the connection.
+    pub(super) fn streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// Tells the connection to end.
@@ -102,6 +111,47 @@ impl Stage {
 
     fn millis(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
+    }
+}
+
+/// The body of an answer. One whose end nobody knows is a stream: with each piece that the connection takes of it the
+/// client counts as present, so that a stream lasts for as long as it is read, and no longer.
+pub(super) struct Sent<B> {
+    body: B,
+    stage: Option<Arc<Stage>>,
+}
+
+impl<B: Body> Sent<B> {
+    pub(super) fn new(body: B, stage: &Arc<Stage>) -> Self {
+        let streams = body.size_hint().exact().is_none();
+        if streams {
+            stage.streams.store(true, Ordering::Relaxed);
+        }
+        Self { body, stage: streams.then(|| stage.clone()) }
+    }
+}
+
+impl<B: Body + Unpin> Body for Sent<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(_), Some(stage)) = (&frame, &self.stage) {
+            stage.idle();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

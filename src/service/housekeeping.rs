@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::clock;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Seq};
 use crate::receipt::Timestamp;
+use crate::state::State;
 
 /// How many receipts retention forgets in one step, and the pause after it: short enough that a commit which comes
 /// just then hardly waits.
@@ -17,8 +18,14 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// Forgets what is old enough, and finds out when a disk that failed takes writes again.
-pub(super) async fn housekeeping(journal: Journal, retention_days: u32, sinks: Vec<String>) {
+/// Forgets what is old enough, once every sink and the read state have it, and finds out when a disk that failed takes
+/// writes again.
+pub(super) async fn housekeeping(
+    journal: Journal,
+    retention_days: u32,
+    sinks: Vec<String>,
+    state: Option<State>,
+) {
     let mut tick = interval(HOUSEKEEPING);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -33,15 +40,24 @@ pub(super) async fn housekeeping(journal: Journal, retention_days: u32, sinks: V
         let Some(before) = Timestamp::from_millis(before) else {
             continue;
         };
-        if let Err(error) = prune(&journal, before, &sinks).await {
+        if let Err(error) = prune(&journal, before, &sinks, state.as_ref()).await {
             tracing::warn!(%error, "retention could not forget old receipts");
         }
     }
 }
 
-async fn prune(journal: &Journal, before: Timestamp, sinks: &[String]) -> Result<(), JournalError> {
-    while journal.prune(before, sinks.to_vec(), PRUNE_STEP).await? == PRUNE_STEP {
+async fn prune(
+    journal: &Journal,
+    before: Timestamp,
+    sinks: &[String],
+    state: Option<&State>,
+) -> Result<(), JournalError> {
+    loop {
+        // Looked at before each step: a rebuild begins at the oldest.
+        let no_further = state.map_or(Seq::MAX, State::cursor);
+        if journal.prune(before, sinks.to_vec(), no_further, PRUNE_STEP).await? < PRUNE_STEP {
+            return Ok(());
+        }
         sleep(PRUNE_PAUSE).await;
     }
-    Ok(())
 }

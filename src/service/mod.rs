@@ -14,16 +14,19 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{Admin, Routes, Sinks};
+use crate::admin::{Admin, Guard, Routes, Sinks, Streams};
+use crate::callback_log::CallbackLog;
 use crate::config::{AckAfter, Config, ConfigError, ServerConfig};
+use crate::console;
 use crate::ingest::Ingest;
-use crate::journal::OpenError;
+use crate::journal::{Journal, OpenError};
 use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::server::connection::{Bounds, Patience, serve};
 use crate::server::health::Health;
 use crate::server::{Door, Public};
 use crate::sink::BoxError;
+use crate::state::State;
 use delivery::Delivery;
 use housekeeping::housekeeping;
 use reload::{reload, serve_vendors};
@@ -83,18 +86,24 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let quarantine = open_quarantine(&config, &metrics)?;
     let served = serve_vendors(&config, &metrics).map_err(RunError::Passthrough)?;
 
+    let admin_stop = CancellationToken::new();
+    let state = start_state(&config, journal.as_ref(), &tasks, &admin_stop);
     let ban_guard = config.vendors.easemob.ban_guard;
-    let ingest = Arc::new(Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone()));
+    let callbacks = CallbackLog::new(config.callback_log);
+    let ingest = Arc::new(Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone(), callbacks));
     let health = Health::new(store.clone());
     let door = Door::new(ingest.clone(), served, config.server.clone());
     let admin = Admin {
         store,
+        state: state.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
         ingest: ingest.clone(),
         door: door.clone(),
         sinks: Arc::new(Sinks { config: config.sinks.clone(), standings, handles }),
-        token: config.admin.token.clone(),
+        guard: Arc::new(Guard::new(&config.admin)),
+        public: listeners.public.local_addr().unwrap_or(config.server.listen),
+        streams: Streams::until(admin_stop.clone()),
     };
 
     let address =
@@ -102,12 +111,12 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let (public, private) = (address(&listeners.public), address(&listeners.admin));
     tracing::info!("callbacks on http://{public}, admin on http://{private}");
 
-    let admin_stop = CancellationToken::new();
     let bounds = bounds(&config.server);
-    tasks.spawn(serve(listeners.admin, Routes::new(admin), bounds, admin_stop.clone()));
+    let routes = Routes::new(admin.clone(), console::routes(admin));
+    tasks.spawn(serve(listeners.admin, routes, bounds, admin_stop.clone()));
     if let Some(journal) = journal.clone() {
         let names = config.sinks.keys().cloned().collect();
-        let keeper = housekeeping(journal, config.journal.retention_days, names);
+        let keeper = housekeeping(journal, config.journal.retention_days, names, state.clone());
         tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
     }
     let drain = config.delivery.drain();
@@ -136,6 +145,9 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         give_up.cancel();
         tasks.wait().await;
     }
+    if let Some(state) = state {
+        state.close().await;
+    }
     if let Some(journal) = journal {
         journal.close().await;
     }
@@ -143,6 +155,26 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         ingest.close();
     }
     Ok(())
+}
+
+/// The read state is no condition for anything: without it the API says that it is not there.
+fn start_state(
+    config: &Config,
+    journal: Option<&Journal>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Option<State> {
+    let journal = journal.filter(|_| config.state.enabled)?;
+    match State::of(journal, &config.journal.path) {
+        Ok((state, walker)) => {
+            tasks.spawn(walker.run(stop.clone()));
+            Some(state)
+        }
+        Err(error) => {
+            tracing::error!(%error, "going on without the read state");
+            None
+        }
+    }
 }
 
 /// Without a journal the quarantine is a help and no condition: a replica may have no disk to write to.

@@ -4,9 +4,11 @@
 //! A new vendor is one room beside these, its line in [`Vendors::configure`], and its fixtures.
 
 mod callback;
+pub(crate) mod explain;
 mod field;
 mod form;
 mod json;
+mod mask;
 mod outcome;
 mod reading;
 mod request;
@@ -22,13 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use callback::{Body, Callback, Neighbour, Opened};
+pub use explain::{Fact, Finding, Report, Step, Verdict};
 pub use json::{Json, JsonError, Object};
+pub use mask::Mask;
 pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
 pub use reading::{Identity, Mark, Reading};
 pub use request::Incoming;
 pub use verified::{Identified, SecretPlace, Verified, authenticate};
 
-use crate::config::VendorsConfig;
+use crate::config::{Secret, VendorsConfig};
 use crate::receipt::VendorName;
 
 /// One vendor's room: how its callbacks are told apart, proven, read and answered.
@@ -51,6 +55,12 @@ pub trait Vendor: Send + Sync {
 
     /// Says an outcome in the vendor's dialect.
     fn answer(&self, outcome: &Outcome) -> Answer;
+
+    /// Says what `open` and `verify` look at in a request, and what they find: for people. Nothing rests on it.
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>);
+
+    /// Every secret that the room knows, so that an explanation can be searched for them.
+    fn secrets(&self) -> Vec<&Secret>;
 
     /// How long a commit may take before the outcome is `unavailable`: less than the vendor's own time-out.
     fn patience(&self) -> Duration;
@@ -105,6 +115,11 @@ impl Vendors {
     pub fn routes(&self) -> &[Route] {
         &self.0
     }
+}
+
+/// What stands behind a route, with everything masked that could be a secret: OpenIM's token is in the path.
+pub(crate) fn masked(tail: &str) -> String {
+    openim::masked(tail)
 }
 
 /// The answer where no vendor is: a path that is none of ours, or a vendor without an app. An OpenIM server that is

@@ -49,6 +49,20 @@ impl Outcome {
         }
     }
 
+    /// The field that makes it malformed, in the vendor's spelling.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(error) => Some(error.field),
+            Self::Accepted
+            | Self::Duplicate
+            | Self::Conflict
+            | Self::Ignored
+            | Self::Unreadable(_)
+            | Self::Rejected(_)
+            | Self::Unavailable => None,
+        }
+    }
+
     /// The reason code; empty where the outcome says it all.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Uri, header};
 
 use super::form;
 use super::json::{Json, JsonError, Object};
@@ -51,6 +51,13 @@ impl Incoming {
             (Some(value), None) => Parameter::Once(value),
             (Some(_), Some(_)) => Parameter::Repeated,
         }
+    }
+
+    /// The header fields that may be kept: all but those with credentials.
+    pub fn kept_fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let credentials = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+        let kept = self.headers.iter().filter(move |(name, _)| !credentials.contains(name));
+        kept.map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 
     /// The one value of a header field that is text.

@@ -148,6 +148,7 @@ async fn the_metrics_are_all_there_and_none_names_a_user() {
         "late_commits_total",
         "secret_uses_total",
         "sink_paused",
+        "state_lag_receipts",
         "ban_guard_active",
         "last_callback_timestamp_seconds",
         "build_info",

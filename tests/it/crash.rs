@@ -91,7 +91,11 @@ fn tasks_that_are_dropped_lose_nothing_that_was_answered() {
 }
 
 /// Posts from several connections until they break, and gives the numbers that were answered 200.
-async fn load(process: &Process, next: &Arc<AtomicU64>, connections: usize) -> JoinSet<BTreeSet<u64>> {
+pub(crate) async fn load(
+    process: &Process,
+    next: &Arc<AtomicU64>,
+    connections: usize,
+) -> JoinSet<BTreeSet<u64>> {
     let mut clients = JoinSet::new();
     for _ in 0..connections {
         let (address, next) = (process.public, next.clone());

@@ -44,12 +44,12 @@ struct Sign {
 /// `expected.toml`
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-struct Expected {
-    status: u16,
-    body: String,
-    outcome: String,
+pub(crate) struct Expected {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) outcome: String,
     #[serde(default)]
-    reason: String,
+    pub(crate) reason: String,
     /// The outcome of the very same request a second time.
     again: String,
 }
@@ -99,13 +99,20 @@ const EVENTS: [(&str, &[&str]); 4] = [
 /// Outcomes of which each vendor must have a fixture.
 const OUTCOMES: [&str; 4] = ["accepted", "ignored", "malformed", "rejected"];
 
-struct Case {
-    vendor: &'static str,
+pub(crate) struct Case {
+    pub(crate) vendor: &'static str,
     folder: PathBuf,
 }
 
+/// A case as it goes out.
+pub(crate) struct Posted {
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
 impl Case {
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}/{}", self.vendor, self.folder.file_name().unwrap().to_str().unwrap())
     }
 
@@ -116,6 +123,46 @@ impl Case {
     fn ask(&self) -> Ask {
         let text = self.text("request.toml").unwrap_or_else(|| panic!("{}: no request.toml", self.name()));
         toml::from_str(&text).unwrap_or_else(|error| panic!("{}/request.toml: {error}", self.name()))
+    }
+
+    /// The name of its configuration.
+    pub(crate) fn config(&self) -> String {
+        self.ask().config
+    }
+
+    /// Its golden receipts.
+    pub(crate) fn receipts(&self) -> Vec<Value> {
+        match self.text("receipts.json") {
+            Some(text) => {
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}/receipts.json: {e}", self.name()))
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The text of its configuration.
+    pub(crate) fn configuration(&self) -> String {
+        configuration(&self.ask().config)
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        let name = self.name();
+        let expected = self.text("expected.toml").unwrap_or_else(|| panic!("{name}: no expected.toml"));
+        toml::from_str(&expected).unwrap_or_else(|e| panic!("{name}/expected.toml: {e}"))
+    }
+
+    /// The request, signed as of now where it must be.
+    pub(crate) fn posted(&self) -> Posted {
+        let Ask { path, mut query, headers, sign, .. } = self.ask();
+        if let Some(Sign { token, offset_seconds }) = sign {
+            #[expect(clippy::disallowed_methods, reason = "the test is the vendor here, and it has a clock")]
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+            let time = now + offset_seconds;
+            let sign = hex::encode(Sha256::digest(format!("{token}{time}")));
+            write!(query, "&Sign={sign}&RequestTime={time}").unwrap();
+        }
+        let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+        Posted { target, headers: headers.into_iter().collect(), body: self.body() }
     }
 
     /// The one file whose name begins with `body`.
@@ -133,7 +180,7 @@ fn files(folder: &Path) -> BTreeSet<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for vendor in VENDORS {
         let folder = repository("fixtures").join(vendor);
@@ -152,17 +199,9 @@ fn configuration(name: &str) -> String {
 }
 
 async fn send(house: &House, case: &Case) -> Reply {
-    let Ask { path, mut query, headers, sign, .. } = case.ask();
-    if let Some(Sign { token, offset_seconds }) = sign {
-        #[expect(clippy::disallowed_methods, reason = "the test is the vendor here, and it has a clock")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
-        let time = now + offset_seconds;
-        let sign = hex::encode(Sha256::digest(format!("{token}{time}")));
-        write!(query, "&Sign={sign}&RequestTime={time}").unwrap();
-    }
-    let target = if query.is_empty() { path } else { format!("{path}?{query}") };
+    let Posted { target, headers, body } = case.posted();
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-    house.post(&target, &headers, &case.body()).await
+    house.post(&target, &headers, &body).await
 }
 
 /// The outcome and reason of the only callback so far, from the metrics.
@@ -200,7 +239,7 @@ fn golden(mut receipts: Vec<Value>) -> Vec<Value> {
 
 async fn check(case: &Case, schema: &jsonschema::Validator) -> Vec<Value> {
     let name = case.name();
-    let house = House::start(&configuration(&case.ask().config)).await;
+    let house = House::start(&case.configuration()).await;
     let mut counted = BTreeMap::new();
     let reply = send(&house, case).await;
     let (outcome_first, reason) = outcome(&house, &mut counted).await;
@@ -231,15 +270,8 @@ async fn check(case: &Case, schema: &jsonschema::Validator) -> Vec<Value> {
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         update(case, &got, &receipts);
     }
-    let expected = case.text("expected.toml").unwrap_or_else(|| panic!("{name}: no expected.toml"));
-    let expected: Expected =
-        toml::from_str(&expected).unwrap_or_else(|e| panic!("{name}/expected.toml: {e}"));
-    assert_eq!(got, expected, "{name}");
-    let golden_receipts: Vec<Value> = match case.text("receipts.json") {
-        Some(text) => serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}/receipts.json: {e}")),
-        None => Vec::new(),
-    };
-    assert_eq!(receipts, golden_receipts, "{name}");
+    assert_eq!(got, case.expected(), "{name}");
+    assert_eq!(receipts, case.receipts(), "{name}");
     for file in files(&case.folder) {
         let known = ["request.toml", "expected.toml", "receipts.json"].contains(&&*file);
         assert!(known || file.starts_with("body."), "{name}: nobody reads {file}");

@@ -24,8 +24,8 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
     }
 }
 
-fn new(count: u32, repeated: u32) -> Committed {
-    Committed { new: [count, 0, 0], repeated, conflicts: 0 }
+fn new(first: i64, count: u32, repeated: u32) -> Committed {
+    Committed { new: [count, 0, 0], repeated, conflicts: 0, first: Some(first) }
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -43,9 +43,9 @@ async fn the_same_key_is_stored_once_and_no_key_as_often_as_it_comes() {
     let commit = async |keys: &[Option<&str>]| {
         journal.commit(keys.iter().map(|key| entry(*key, 1)).collect()).await.unwrap()
     };
-    assert_eq!(commit(&[Some("a"), Some("b"), Some("a")]).await, new(2, 1));
-    assert_eq!(commit(&[Some("b"), Some("c")]).await, new(1, 1));
-    assert_eq!(commit(&[None, None]).await, new(2, 0));
+    assert_eq!(commit(&[Some("a"), Some("b"), Some("a")]).await, new(1, 2, 1));
+    assert_eq!(commit(&[Some("b"), Some("c")]).await, new(3, 1, 1));
+    assert_eq!(commit(&[None, None]).await, new(4, 2, 0));
     assert_eq!(*journal.head().borrow(), 5);
     let seqs: Vec<i64> = journal.read_after(0, 100).await.unwrap().iter().map(|stored| stored.seq).collect();
     assert_eq!(seqs, [1, 2, 3, 4, 5], "without gaps");
@@ -61,18 +61,18 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     }
     let sinks = || vec!["fast".to_owned(), "slow".to_owned()];
     assert_eq!(
-        journal.prune(at(100), sinks(), 100).await.unwrap(),
+        journal.prune(at(100), sinks(), i64::MAX, 100).await.unwrap(),
         0,
         "a sink without a cursor has had nothing"
     );
     journal.advance("fast", 10).await.unwrap();
     journal.advance("slow", 4).await.unwrap();
     journal.advance("removed", 1).await.unwrap();
-    assert_eq!(journal.prune(at(100), sinks(), 3).await.unwrap(), 3, "in small steps");
-    assert_eq!(journal.prune(at(100), sinks(), 3).await.unwrap(), 1, "held by the slow one");
+    assert_eq!(journal.prune(at(100), sinks(), i64::MAX, 3).await.unwrap(), 3, "in small steps");
+    assert_eq!(journal.prune(at(100), sinks(), i64::MAX, 3).await.unwrap(), 1, "held by the slow one");
     journal.advance("slow", 10).await.unwrap();
-    assert_eq!(journal.prune(at(6), sinks(), 100).await.unwrap(), 2, "held by age");
-    assert_eq!(journal.prune(at(100), sinks(), 100).await.unwrap(), 4);
+    assert_eq!(journal.prune(at(6), sinks(), i64::MAX, 100).await.unwrap(), 2, "held by age");
+    assert_eq!(journal.prune(at(100), sinks(), i64::MAX, 100).await.unwrap(), 4);
     journal.close().await;
     drop(journal);
 
@@ -80,7 +80,7 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     assert_eq!(*journal.head().borrow(), 10, "an empty journal remembers how far it was");
     assert_eq!(journal.cursor("slow", 0).await.unwrap(), 10);
     assert_eq!(journal.cursor("unknown", 7).await.unwrap(), 7);
-    assert_eq!(journal.commit(vec![entry(Some("0"), 1)]).await.unwrap(), new(1, 0), "forgotten is new");
+    assert_eq!(journal.commit(vec![entry(Some("0"), 1)]).await.unwrap(), new(11, 1, 0), "forgotten is new");
     assert_eq!(journal.read_after(10, 1).await.unwrap()[0].seq, 11);
     journal.close().await;
 }

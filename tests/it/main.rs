@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic that names its line is the report")]
 
 mod admin;
+mod callback_log;
 mod cli;
 mod configuration;
+mod console;
 mod crash;
 mod decoders;
 mod direct;
@@ -12,10 +14,13 @@ mod disk;
 mod dispatch;
 mod doors;
 mod endurance;
+mod explain;
+mod export;
 mod fixtures;
 mod hostile;
 mod house;
 mod journal;
+mod openapi;
 mod passthrough;
 mod process;
 mod proxies;
@@ -25,6 +30,7 @@ mod replicas;
 mod requeue;
 mod rotation;
 mod servers;
+mod simulate;
 #[cfg(feature = "sink-http")]
 mod sink_http;
 #[cfg(feature = "sink-kafka")]
@@ -35,6 +41,8 @@ mod sink_nats;
 mod sink_postgres;
 #[cfg(feature = "sink-redis")]
 mod sink_redis;
+mod state;
+mod stream;
 mod tidy;
 mod upstream;
 mod vendor;

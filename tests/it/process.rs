@@ -85,9 +85,7 @@ impl Process {
 
     /// Its memory, in MiB: what it has now, or (`VmHWM`) the most that it has had.
     pub(crate) fn mebibytes(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+        mebibytes(self.id(), line)
     }
 
     /// How many files and sockets it has open.
@@ -116,6 +114,13 @@ impl Process {
         }
         panic!("the process should end");
     }
+}
+
+/// The memory of a process, by a line of its status.
+pub(crate) fn mebibytes(id: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
 fn shell(mut shell: Command, preparation: &str, config: &Path) -> Command {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 29] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
@@ -19,6 +19,8 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("vendor", &["config", "receipt"]),
     ("journal", &["config", "log_limit", "metrics", "receipt"]),
     ("quarantine", &["config", "metrics", "receipt"]),
+    ("callback_log", &["config", "journal", "receipt", "vendor"]),
+    ("state", &["backoff", "journal", "metrics", "receipt"]),
     ("passthrough", &["config", "log_limit", "metrics", "receipt", "tls", "vendor"]),
     ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["clock", "config", "journal", "receipt", "tls"]),
@@ -29,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         "ingest",
         &[
             "ban_guard",
+            "callback_log",
             "journal",
             "log_limit",
             "metrics",
@@ -42,11 +45,15 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ),
     ("requeue", &["ingest", "quarantine", "receipt", "vendor"]),
     ("server", &["clock", "config", "ingest", "passthrough", "store", "vendor"]),
+    ("explain", &["config", "ingest", "receipt", "server", "vendor"]),
     (
         "admin",
         &[
+            "callback_log",
+            "clock",
             "config",
             "dispatch",
+            "explain",
             "ingest",
             "journal",
             "metrics",
@@ -54,15 +61,34 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "receipt",
             "requeue",
             "server",
+            "state",
             "store",
+            "vendor",
+        ],
+    ),
+    (
+        "console",
+        &[
+            "admin",
+            "callback_log",
+            "clock",
+            "dispatch",
+            "explain",
+            "journal",
+            "quarantine",
+            "receipt",
+            "state",
+            "vendor",
         ],
     ),
     (
         "service",
         &[
             "admin",
+            "callback_log",
             "clock",
             "config",
+            "console",
             "direct",
             "dispatch",
             "ingest",
@@ -73,24 +99,30 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "receipt",
             "server",
             "sink",
+            "state",
             "store",
             "tls",
             "vendor",
         ],
     ),
+    ("simulate", &["clock", "config", "tls"]),
     (
         "cli",
         &[
+            "callback_log",
             "clock",
             "config",
             "dispatch",
+            "explain",
             "ingest",
             "journal",
             "metrics",
             "quarantine",
             "receipt",
             "requeue",
+            "simulate",
             "sink",
+            "state",
             "store",
             "telemetry",
             "vendor",
@@ -103,11 +135,17 @@ const MAY_USE: [(&str, &[&str]); 24] = [
 ];
 
 /// Crates that end in one room.
-const ENDS_IN: [(&str, &[&str]); 12] = [
-    ("axum", &["server", "admin"]),
-    ("rusqlite", &["journal", "quarantine"]),
-    ("hyper", &["server", "admin", "cli"]),
+const ENDS_IN: [(&str, &[&str]); 18] = [
+    ("axum", &["server", "admin", "console"]),
+    ("maud", &["console"]),
+    ("rusqlite", &["journal", "quarantine", "state"]),
+    ("rustix", &["state"]),
+    ("hyper", &["server", "admin", "cli", "simulate"]),
+    ("hdrhistogram", &["simulate"]),
+    ("indicatif", &["cli"]),
     ("prometheus", &["metrics", "service"]),
+    ("futures_util", &["admin"]),
+    ("csv", &["cli"]),
     ("rustls", &["tls", "sink"]),
     ("reqwest", &["sink"]),
     ("hmac", &["sink"]),

@@ -8,6 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::house::PATIENCE;
+
 /// What it does with a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
@@ -17,6 +19,8 @@ pub(crate) enum Manner {
     Hang,
     /// Reads it and closes the connection.
     Close,
+    /// Does one of these after the other, from request to request, and begins again.
+    InTurn(Vec<Manner>),
 }
 
 impl Manner {
@@ -71,6 +75,13 @@ impl Upstream {
         *self.manner.lock().unwrap() = manner;
     }
 
+    /// Waits until it has got so many requests.
+    pub(crate) async fn until_got(&self, requests: usize) {
+        let mut got = self.got.clone();
+        let came = got.wait_for(|got| got.len() >= requests);
+        tokio::time::timeout(PATIENCE, came).await.expect("the requests should come").unwrap();
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.borrow().clone()
     }
@@ -85,8 +96,15 @@ impl Drop for Upstream {
 async fn converse(stream: TcpStream, manner: Arc<Mutex<Manner>>, record: Arc<watch::Sender<Vec<Got>>>) {
     let mut stream = BufReader::new(stream);
     while let Some(got) = read(&mut stream).await {
-        record.send_modify(|all| all.push(got));
-        let manner = manner.lock().unwrap().clone();
+        let mut before = 0;
+        record.send_modify(|all| {
+            before = all.len();
+            all.push(got);
+        });
+        let mut manner = manner.lock().unwrap().clone();
+        while let Manner::InTurn(manners) = manner {
+            manner = manners[before % manners.len()].clone();
+        }
         match manner {
             Manner::Say(text) => {
                 if stream.write_all(text.as_bytes()).await.is_err() {
@@ -94,7 +112,7 @@ async fn converse(stream: TcpStream, manner: Arc<Mutex<Manner>>, record: Arc<wat
                 }
             }
             Manner::Hang => std::future::pending().await,
-            Manner::Close => return,
+            Manner::Close | Manner::InTurn(_) => return,
         }
     }
 }

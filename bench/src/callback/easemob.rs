@@ -24,6 +24,13 @@ const FIRST_TIMESTAMP: u64 = 1_755_000_000_000;
 const FIRST_GROUP: u64 = 281_474_976_710_000;
 const GROUPS: u64 = 100;
 
+/// Message, group and reader of the `number`th callback, if ids grow: what a question about it needs.
+pub fn easemob_message(number: u64) -> (String, String, String) {
+    let message = number / READERS;
+    let group = FIRST_GROUP + message % GROUPS;
+    ((FIRST_MESSAGE + message).to_string(), group.to_string(), format!("reader{:04}", number % READERS))
+}
+
 pub(super) struct Easemob {
     template: Template,
     id: Places,

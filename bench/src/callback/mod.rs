@@ -13,6 +13,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use easemob::Easemob;
+pub use easemob::easemob_message;
 pub use order::Order;
 use tencent::Tencent;
 

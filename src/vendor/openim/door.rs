@@ -16,9 +16,9 @@ use crate::receipt::Proof;
 /// One app's door.
 pub(super) struct Door {
     app: String,
-    path_tokens: Vec<Secret>,
-    basic_auth: Vec<Secret>,
-    allowed_ips: Vec<Network>,
+    pub(super) path_tokens: Vec<Secret>,
+    pub(super) basic_auth: Vec<Secret>,
+    pub(super) allowed_ips: Vec<Network>,
 }
 
 impl Door {
@@ -60,17 +60,21 @@ impl Door {
             proof = (Proof::Basic, Some(SecretPlace { list: "basic_auth", index }));
         }
         if !self.path_tokens.is_empty() {
-            let first = request.tail().split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
-            let token: Vec<u8> = percent_decode_str(first).collect();
-            let index = sign::one_of(&self.path_tokens, &token).ok_or(Refusal::BadToken)?;
+            let index = sign::one_of(&self.path_tokens, &token(request)).ok_or(Refusal::BadToken)?;
             proof = (Proof::PathToken, Some(SecretPlace { list: "path_tokens", index }));
         }
         Ok(proof)
     }
 }
 
+/// The first segment of the path behind the route, decoded.
+pub(super) fn token(request: &Incoming) -> Vec<u8> {
+    let first = request.tail().split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
+    percent_decode_str(first).collect()
+}
+
 /// `user:password` of a single `Authorization: Basic` field.
-fn basic(request: &Incoming) -> Option<Vec<u8>> {
+pub(super) fn basic(request: &Incoming) -> Option<Vec<u8>> {
     let mut fields = request.headers.get_all(AUTHORIZATION).iter();
     let (field, None) = (fields.next()?, fields.next()) else {
         return None;

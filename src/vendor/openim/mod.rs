@@ -6,6 +6,7 @@
 //! <https://docs.openim.io/restapi/webhooks/introduction>
 
 mod door;
+mod explain;
 mod reads;
 
 use std::borrow::Cow;
@@ -14,14 +15,16 @@ use std::time::Duration;
 
 use super::Vendor;
 use super::callback::{Body, Callback, Neighbour, Opened};
+use super::explain::Report;
 use super::json::Object;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::Reading;
 use super::request::Incoming;
 use super::verified::{Identified, Verified};
-use crate::config::OpenImConfig;
+use crate::config::{OpenImConfig, Secret};
 use crate::receipt::VendorName;
 use door::Door;
+pub(super) use explain::masked;
 
 /// `nextCode` is an integer to the server that reads it; the vendor's page prints a string, which blocks.
 pub(super) const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
@@ -94,6 +97,14 @@ impl Vendor for OpenIm {
             Outcome::Unavailable => 503,
         };
         Answer::json(status, ALLOW)
+    }
+
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
+        explain::examine(self, request, report);
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.doors.iter().flat_map(|door| door.path_tokens.iter().chain(&door.basic_auth)).collect()
     }
 
     fn patience(&self) -> Duration {

@@ -17,10 +17,10 @@ use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key};
 
 /// Names of the single read, newest first.
-const SINGLE: [&str; 3] =
+pub(super) const SINGLE: [&str; 3] =
     ["callbackAfterSingleMsgReadCommand", "callbackSingleMsgRead", "callbackSingleMsgReadCommand"];
 /// Names of the group read, newest first.
-const GROUP: [&str; 2] = ["callbackAfterGroupMsgReadCommand", "callbackGroupMsgReadCommand"];
+pub(super) const GROUP: [&str; 2] = ["callbackAfterGroupMsgReadCommand", "callbackGroupMsgReadCommand"];
 
 /// Whether two names mean the same webhook.
 pub(super) fn same(one: &str, other: &str) -> bool {

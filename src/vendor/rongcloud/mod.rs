@@ -4,6 +4,7 @@
 //! signed URL verifies with any body. Whether receipts are routed at all depends on the app key: ask the vendor.
 //! <https://docs.rongcloud.cn/im/server/signature/>
 
+mod explain;
 mod relay;
 mod routing;
 mod signature;
@@ -13,13 +14,14 @@ use std::time::Duration;
 
 use super::Vendor;
 use super::callback::{Body, Callback, Neighbour, Opened};
+use super::explain::Report;
 use super::json::Json;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Unreadable};
 use super::reading::Reading;
 use super::request::{Incoming, json};
 use super::verified::{Identified, Verified};
 use super::{form::Form, outcome::Refusal};
-use crate::config::RongCloudConfig;
+use crate::config::{RongCloudConfig, Secret};
 use crate::receipt::VendorName;
 use signature::Apps;
 
@@ -82,6 +84,14 @@ impl Vendor for RongCloud {
         answer(outcome)
     }
 
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
+        explain::examine(self, &self.0, &routing::READS, request, report);
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.0.secrets()
+    }
+
     fn patience(&self) -> Duration {
         PATIENCE
     }
@@ -118,6 +128,14 @@ impl Vendor for Relay {
 
     fn answer(&self, outcome: &Outcome) -> Answer {
         answer(outcome)
+    }
+
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
+        explain::examine(self, &self.0, &relay::READS, request, report);
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.0.secrets()
     }
 
     fn patience(&self) -> Duration {

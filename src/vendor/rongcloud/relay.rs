@@ -20,9 +20,13 @@ const WRAPPER_PRIVATE: &str = "onPrivateReadReceiptReceived";
 const WRAPPER_GROUP: &str = "onGroupMessageReadReceiptResponseReceived";
 const WRAPPER_V5: &str = "onMessageReadReceiptV5Received";
 
+/// The SDK events that tell of a read.
+pub(super) const READS: [&str; 5] =
+    [PLUGIN_PRIVATE, PLUGIN_RESPONSE, WRAPPER_PRIVATE, WRAPPER_GROUP, WRAPPER_V5];
+
 /// Whether the SDK event tells of a read; `onMessageReceiptRequest`, for one, only asks for receipts.
 pub(super) fn is_read(event: &str) -> bool {
-    matches!(event, PLUGIN_PRIVATE | PLUGIN_RESPONSE | WRAPPER_PRIVATE | WRAPPER_GROUP | WRAPPER_V5)
+    READS.contains(&event)
 }
 
 /// Reads any of the five.

@@ -19,6 +19,9 @@ const READ_NTF: &str = "RC:ReadNtf";
 /// Group: these messages of these authors are read.
 const READ_RESPONSE: &str = "RC:RRRspMsg";
 
+/// Both.
+pub(super) const READS: [&str; 2] = [READ_NTF, READ_RESPONSE];
+
 /// Whether this type of message, in this kind of conversation, tells of a read. A missing kind is no other kind: the
 /// event is one, and malformed.
 fn is_read(object_name: &str, channel_type: Option<&str>) -> bool {

@@ -6,6 +6,7 @@
 //! that should be repeated is withheld until its two seconds are over.
 //! <https://www.tencentcloud.com/document/product/1047/34354>
 
+mod explain;
 mod reads;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::callback::{Body, Callback, Neighbour, Opened};
+use super::explain::Report;
 use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
 use super::reading::Reading;
@@ -131,6 +133,14 @@ impl Vendor for Tencent {
             ) => fail(401, outcome),
             Outcome::Unavailable => Answer { not_before: Some(VENDOR_TIMEOUT), ..fail(503, outcome) },
         }
+    }
+
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
+        explain::examine(self, request, report);
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.apps.iter().flat_map(|app| &app.tokens).collect()
     }
 
     fn patience(&self) -> Duration {

@@ -16,9 +16,12 @@ const REPORT: &str = "C2C.CallbackAfterMsgReport";
 const RECEIPT: &str = "C2C.CallbackAfterMsgReadReceipt";
 const READ_ALL: &str = "C2C.CallbackAfterMsgReadAll";
 
+/// The commands that tell of a read.
+pub(super) const READS: [&str; 4] = [GROUP_RECEIPT, REPORT, RECEIPT, READ_ALL];
+
 /// Whether a command tells of a read.
 pub(super) fn is_read(command: &str) -> bool {
-    matches!(command, GROUP_RECEIPT | REPORT | RECEIPT | READ_ALL)
+    READS.contains(&command)
 }
 
 /// Reads any of the four.

@@ -34,7 +34,7 @@ async fn others_are_served(process: &Process, number: u64) {
 }
 
 /// Lets this process, too, have as many sockets as it may.
-pub(crate) fn raise_own_limit(least: usize) {
+fn raise_own_limit(least: usize) {
     let id = std::process::id().to_string();
     let raised = Command::new("sh")
         .args([

@@ -6,7 +6,6 @@ mod crowds;
 
 use std::time::Duration;
 
-pub(crate) use crowds::raise_own_limit;
 use tokio::time::timeout;
 
 use crate::house::{House, PATIENCE, demo};

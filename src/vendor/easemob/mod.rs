@@ -5,6 +5,8 @@
 //! understood is answered 200. Pre-send rules pointed here hear `{"valid":true}` and let their message pass.
 //! <https://doc.easemob.com/document/server-side/callback_postsending.html>
 
+mod explain;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::callback::{Body, Callback, Neighbour, Opened};
+use super::explain::Report;
 use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::{Identity, Mark, Reading};
@@ -129,6 +132,14 @@ impl Vendor for Easemob {
             Outcome::Rejected(_) => error(401, outcome),
             Outcome::Unavailable => error(503, outcome),
         }
+    }
+
+    fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
+        explain::examine(self, request, report);
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        self.apps.iter().flat_map(|app| &app.secrets).collect()
     }
 
     fn patience(&self) -> Duration {

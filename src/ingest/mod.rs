@@ -1,17 +1,19 @@
 //! The order of things: open, verify, decode, stamp, commit, answer. Nothing else in readhook knows it.
 
-use std::borrow::Cow;
+mod ending;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use crate::ban_guard::{Advice, BanGuard};
+use crate::callback_log::CallbackLog;
 use crate::journal::{Committed, Entry};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
 use crate::passthrough::{Forwarded, Passthrough};
-use crate::quarantine::{Quarantine, Suspect};
+use crate::quarantine::Quarantine;
 use crate::receipt::VendorName;
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
@@ -19,6 +21,7 @@ use crate::vendor::{
     Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, Reading, Vendor, Verified,
     authenticate,
 };
+use ending::{Ending, Known, suspect, tell};
 
 /// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation, so
 /// a body of 1 MiB could be made into a hundred times as much.
@@ -32,6 +35,7 @@ pub(crate) struct Ingest {
     metrics: Metrics,
     /// In the order of [`VendorName::ALL`].
     by_vendor: [VendorMetrics; 4],
+    callbacks: CallbackLog,
     log: LogLimit,
 }
 
@@ -41,6 +45,15 @@ pub(crate) enum Reply {
     Ours(Answer),
     /// As an upstream said it.
     Theirs(Forwarded),
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        match self {
+            Self::Ours(answer) => answer.status,
+            Self::Theirs(forwarded) => forwarded.status.as_u16(),
+        }
+    }
 }
 
 /// What a second look at a callback found.
@@ -59,7 +72,7 @@ pub(crate) enum Verdict {
 }
 
 /// How far a callback got without waiting for anything.
-enum Read {
+pub(crate) enum Read {
     /// Its receipts, to be stored.
     Receipts(Vec<Entry>),
     /// Not a read event, with the answer that suits it, and whether it may be handed on.
@@ -69,10 +82,16 @@ enum Read {
 }
 
 impl Ingest {
-    pub(crate) fn new(store: Store, quarantine: Quarantine, ban_guard: usize, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        quarantine: Quarantine,
+        ban_guard: usize,
+        metrics: Metrics,
+        callbacks: CallbackLog,
+    ) -> Self {
         let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
-        Self { store, quarantine, ban_guard, metrics, by_vendor, log: LogLimit::default() }
+        Self { store, quarantine, ban_guard, metrics, by_vendor, callbacks, log: LogLimit::default() }
     }
 
     /// Takes one callback from its last byte to its answer.
@@ -85,7 +104,9 @@ impl Ingest {
         request: Incoming,
         begun: Instant,
     ) -> Reply {
-        let outcome = match self.read(vendor, &request, passthrough.is_some(), true) {
+        let mut known = Known::default();
+        let read = self.read(vendor, &request, passthrough.is_some(), true, &mut known);
+        let (outcome, reply) = match read {
             Read::Neighbour { allow, onward } => {
                 let forwarded = match passthrough {
                     Some(passthrough) if onward => passthrough.forward(&request, begun).await,
@@ -95,20 +116,21 @@ impl Ingest {
                     }
                     None => None,
                 };
-                let allow = self.finish(vendor, request, begun, Outcome::Ignored, allow);
-                return forwarded.map_or(Reply::Ours(allow), Reply::Theirs);
+                (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
             }
-            Read::Over(outcome) => outcome,
-            Read::Receipts(entries) => self.commit(vendor, &request, entries).await,
+            Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
+            Read::Receipts(entries) => {
+                let outcome = self.commit(vendor, &request, entries, &mut known.committed).await;
+                (outcome, Reply::Ours(vendor.answer(&outcome)))
+            }
         };
-        let answer = vendor.answer(&outcome);
-        Reply::Ours(self.finish(vendor, request, begun, outcome, answer))
+        self.finish(&Ending { vendor, request: &request, begun, known, outcome }, reply)
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
     /// counted as a callback, and not kept again.
     pub(crate) async fn reconsider(&self, vendor: &dyn Vendor, request: &Incoming, dry_run: bool) -> Verdict {
-        let entries = match self.read(vendor, request, false, false) {
+        let entries = match self.read(vendor, request, false, false, &mut Known::default()) {
             Read::Neighbour { .. } => return Verdict::Ignored,
             Read::Over(_) => return Verdict::Bad,
             Read::Receipts(entries) if entries.is_empty() => return Verdict::Ignored,
@@ -135,16 +157,21 @@ impl Ingest {
         &self.quarantine
     }
 
+    /// What arrived lately.
+    pub(crate) fn callbacks(&self) -> &CallbackLog {
+        &self.callbacks
+    }
+
     /// Ends a request that never became a callback: its body was too large, too slow or broken.
     pub(crate) fn refuse(
         &self,
         vendor: &dyn Vendor,
-        request: Incoming,
+        request: &Incoming,
         begun: Instant,
         outcome: Outcome,
-    ) -> Answer {
-        let answer = vendor.answer(&outcome);
-        self.finish(vendor, request, begun, outcome, answer)
+    ) -> Reply {
+        let reply = Reply::Ours(vendor.answer(&outcome));
+        self.finish(&Ending { vendor, request, begun, known: Known::default(), outcome }, reply)
     }
 
     fn metrics_of(&self, vendor: VendorName) -> &VendorMetrics {
@@ -171,9 +198,16 @@ impl Ingest {
     /// callback is kept.
     ///
     /// Noted as a call of its app only if it comes from the vendor `now`, and not out of quarantine.
-    fn read(&self, vendor: &dyn Vendor, request: &Incoming, has_passthrough: bool, now: bool) -> Read {
+    fn read<'r>(
+        &self,
+        vendor: &'r dyn Vendor,
+        request: &'r Incoming,
+        has_passthrough: bool,
+        now: bool,
+        known: &mut Known<'r>,
+    ) -> Read {
         let metrics = now.then(|| self.metrics_of(vendor.name()));
-        let read = || read(vendor, request, has_passthrough, metrics);
+        let read = || read(vendor, request, has_passthrough, metrics, known);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             tracing::error!(
                 vendor = vendor.name().as_str(),
@@ -184,7 +218,13 @@ impl Ingest {
         })
     }
 
-    async fn commit(&self, vendor: &dyn Vendor, request: &Incoming, entries: Vec<Entry>) -> Outcome {
+    async fn commit(
+        &self,
+        vendor: &dyn Vendor,
+        request: &Incoming,
+        entries: Vec<Entry>,
+        stored: &mut Committed,
+    ) -> Outcome {
         if entries.is_empty() {
             return Outcome::Ignored;
         }
@@ -200,6 +240,7 @@ impl Ingest {
             }
         };
         self.count(vendor.name(), &committed);
+        *stored = committed;
         match (committed.new_total(), committed.conflicts) {
             (0, 0) => Outcome::Duplicate,
             (0, _) => Outcome::Conflict,
@@ -218,25 +259,23 @@ impl Ingest {
         committed.count_in(self.metrics_of(vendor));
     }
 
-    fn finish(
-        &self,
-        vendor: &dyn Vendor,
-        request: Incoming,
-        begun: Instant,
-        outcome: Outcome,
-        answer: Answer,
-    ) -> Answer {
-        let answer = self.guard(vendor, &outcome, answer);
-        let seconds = begun.elapsed().as_secs_f64();
-        self.metrics_of(vendor.name()).callback(outcome.as_str(), outcome.reason(), seconds);
-        let hidden = outcome == Outcome::Unavailable && answer.status == 200;
+    fn finish(&self, ending: &Ending<'_>, reply: Reply) -> Reply {
+        let Ending { vendor, request, begun, outcome, .. } = ending;
+        let reply = match reply {
+            Reply::Ours(answer) => Reply::Ours(self.guard(*vendor, outcome, answer)),
+            Reply::Theirs(forwarded) => Reply::Theirs(forwarded),
+        };
+        let (status, took) = (reply.status(), begun.elapsed());
+        self.metrics_of(vendor.name()).callback(outcome.as_str(), outcome.reason(), took.as_secs_f64());
+        let hidden = *outcome == Outcome::Unavailable && status == 200;
         if outcome.is_trouble() {
-            self.tell(vendor, &request, &outcome);
+            self.tell(*vendor, request, outcome);
         }
-        if hidden || (outcome.is_trouble() && outcome != Outcome::Unavailable) {
-            self.quarantine.keep(suspect(vendor, &request, &outcome));
+        if hidden || (outcome.is_trouble() && *outcome != Outcome::Unavailable) {
+            self.quarantine.keep(suspect(*vendor, request, outcome));
         }
-        answer
+        self.callbacks.take(&ending.ended(status, took));
+        reply
     }
 
     /// Lets no more failures reach Easemob than it bears.
@@ -260,56 +299,45 @@ impl Ingest {
         }
     }
 
-    /// One line for a callback that could not be used; no path, query or body, for they hold secrets.
     fn tell(&self, vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) {
-        let Some(suppressed) = self.log.admit() else {
-            return;
-        };
-        let field = match outcome {
-            Outcome::Malformed(DecodeError { field, .. }) => field,
-            Outcome::Accepted
-            | Outcome::Duplicate
-            | Outcome::Conflict
-            | Outcome::Ignored
-            | Outcome::Unreadable(_)
-            | Outcome::Rejected(_)
-            | Outcome::Unavailable => "",
-        };
-        tracing::warn!(
-            vendor = vendor.name().as_str(),
-            outcome = outcome.as_str(),
-            reason = outcome.reason(),
-            field,
-            client = %request.client,
-            suppressed,
-            "could not use a callback of {}: {}",
-            vendor.name(),
-            outcome.reason(),
-        );
+        if let Some(suppressed) = self.log.admit() {
+            tell(vendor, request, outcome, suppressed);
+        }
     }
 }
 
+/// Looks at a callback as it would be looked at if it came, and leaves no trace of it: nothing is stored, counted or kept.
+pub(crate) fn look(vendor: &dyn Vendor, request: &Incoming) -> Read {
+    read(vendor, request, false, None, &mut Known::default())
+}
+
 /// Everything that needs no waiting.
-fn read(
-    vendor: &dyn Vendor,
-    request: &Incoming,
+fn read<'r>(
+    vendor: &'r dyn Vendor,
+    request: &'r Incoming,
     has_passthrough: bool,
     metrics: Option<&VendorMetrics>,
+    known: &mut Known<'r>,
 ) -> Read {
     let callback = match vendor.open(request) {
         Ok(Opened::Read(callback)) => callback,
         Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
             tracing::debug!(vendor = vendor.name().as_str(), command = %callback.command, "a neighbour");
             // Nothing is done with it unless somebody else would believe that it came through us.
-            let onward = has_passthrough && vendor.verify(&callback).is_ok();
+            let genuine = has_passthrough.then(|| vendor.verify(&callback).ok()).flatten();
+            let onward = genuine.is_some();
+            (known.app, known.verified_by) = genuine.map(|found| (found.app, found.by)).unzip();
+            known.command = Some(callback.command);
             return Read::Neighbour { allow, onward };
         }
         Err(fault) => return Read::Over(fault.into()),
     };
+    known.command = Some(callback.command.clone());
     let verified = match authenticate(vendor, callback) {
         Ok(verified) => verified,
         Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
     };
+    (known.app, known.verified_by) = (Some(verified.app()), Some(verified.by()));
     if let Some(metrics) = metrics {
         let secret = verified.with().map(|place| (place.list, place.index));
         metrics.called(verified.app(), secret, request.received_at.as_seconds());
@@ -340,24 +368,4 @@ fn stamp_all(
         entries.push(entry);
     }
     Ok(entries)
-}
-
-/// The callback as quarantine keeps it.
-fn suspect(vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome) -> Suspect {
-    const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
-    let headers: Vec<(&str, Cow<'_, str>)> = (request.headers.iter())
-        .filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-        .collect();
-    Suspect {
-        at: request.received_at.as_millis(),
-        vendor: vendor.name().as_str().into(),
-        client: request.client.to_string(),
-        outcome: outcome.as_str().into(),
-        reason: outcome.reason().into(),
-        path: request.uri.path().to_owned(),
-        query: request.query().to_owned(),
-        headers: serde_json::to_string(&headers).unwrap_or_default(),
-        body: request.body.clone(),
-    }
 }

@@ -1,0 +1,92 @@
+//! The token, asked for once: a page with one field, and then a session in a cookie.
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+
+use super::form::Form;
+use super::page::{Room, Visit};
+use super::see;
+use crate::admin::{Admin, Problem};
+
+/// Lets nobody into a room whom the guard does not admit; a browser is asked for the token instead.
+pub(super) async fn required(
+    State(admin): State<Admin>,
+    visit: Visit,
+    request: Request,
+    next: Next,
+) -> Response {
+    if admin.guard.admits(request.headers()) {
+        return next.run(request).await;
+    }
+    let page = request.headers().get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
+    let mut response = if page.is_some_and(|accepts| accepts.contains("text/html")) {
+        // After a form that nobody may send again unseen, the first page will do.
+        let back = if request.method() == Method::GET { visit.here() } else { "/".to_owned() };
+        ask(&visit, &back, false)
+    } else {
+        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`")
+            .into_response()
+    };
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+pub(super) async fn enter(
+    State(admin): State<Admin>,
+    visit: Visit,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = Form::read(&body);
+    let back = form.field("back").filter(|back| is_ours(back)).unwrap_or("/");
+    if !admin.guard.wants_token() {
+        return see(back);
+    }
+    let Some(cookie) = form.field("token").and_then(|token| begin(&admin, token, &headers)) else {
+        tracing::warn!("somebody gave the console a wrong token");
+        return ask(&visit, back, true);
+    };
+    with_cookie(see(back), &cookie)
+}
+
+/// Whoever pastes a token easily pastes white space around it.
+fn begin(admin: &Admin, token: &str, headers: &HeaderMap) -> Option<String> {
+    admin.guard.begin(token, headers).or_else(|| admin.guard.begin(token.trim(), headers))
+}
+
+pub(super) async fn leave(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    with_cookie(see("/"), &admin.guard.end(&headers))
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A path on this listener, and not `//elsewhere`.
+fn is_ours(place: &str) -> bool {
+    place.starts_with('/') && !place.starts_with("//") && !place.contains('\\')
+}
+
+fn ask(visit: &Visit, back: &str, wrong: bool) -> Response {
+    let words = visit.words();
+    let form: Markup = html! {
+        form.card.narrow method="post" action="/login" {
+            input type="hidden" name="back" value=(back);
+            @if wrong { p.banner.bad role="alert" { (words.login_wrong) } }
+            p { (words.login_why) }
+            label for="token" { (words.login_token) }
+            input #token name="token" type="password" autocomplete="current-password" required autofocus;
+            button { (words.login_enter) }
+        }
+    };
+    let mut response = visit.page(Room::Login, words.login, Ok(form));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    response
+}
