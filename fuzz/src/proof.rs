@@ -162,7 +162,7 @@ pub struct Place {
     pub signature: &'static str,
 }
 
-/// The four, as docs/vendors.md has them.
+/// The four, as docs/vendors/rongcloud.md has them.
 pub const PLACES: [Place; 4] = [
     Place {
         in_header: false,
