@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
@@ -14,7 +14,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Subject};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use readhook::config::SinkConfig;
 use readhook::dispatch::Dispatcher;
 use readhook::journal::Stored;
@@ -66,15 +66,24 @@ pub(crate) async fn plain(address: impl std::fmt::Display) -> Client {
     async_nats::connect(format!("nats://{address}")).await.unwrap()
 }
 
-/// Everything in the stream, from its first sequence on.
+/// Everything in the stream, from its first sequence on. A cluster that chooses a new leader, or makes room for a
+/// consumer, answers nobody until it has: it is asked again.
 async fn messages(context: &Context, stream: &str) -> Vec<jetstream::Message> {
-    let mut stream = context.get_stream(stream).await.unwrap();
-    let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
+    let begun = Instant::now();
+    loop {
+        match read(context, stream).await {
+            Ok(messages) => return messages,
+            Err(error) => assert!(begun.elapsed() < 4 * PATIENCE, "{error}"),
+        }
+    }
+}
+
+async fn read(context: &Context, stream: &str) -> Result<Vec<jetstream::Message>, async_nats::Error> {
+    let mut stream = context.get_stream(stream).await?;
+    let count = usize::try_from(stream.info().await?.state.messages)?;
     let pull = pull::OrderedConfig { deliver_policy: DeliverPolicy::All, ..Default::default() };
-    let consumer = stream.create_consumer(pull).await.unwrap();
-    let messages = consumer.messages().await.unwrap();
-    let all = messages.take(count).map(Result::unwrap).collect();
-    timeout(PATIENCE, all).await.unwrap()
+    let messages = stream.create_consumer(pull).await?.messages().await?;
+    Ok(timeout(PATIENCE, messages.take(count).try_collect()).await??)
 }
 
 pub(crate) async fn receipts(context: &Context, stream: &str) -> Vec<Value> {
@@ -171,6 +180,18 @@ async fn cluster(dir: &Path) -> Vec<Server> {
     futures_util::future::join_all(starting).await
 }
 
+/// The server that leads a stream, once there is one again.
+async fn leader(context: &Context, stream: &str) -> String {
+    loop {
+        if let Ok(stream) = context.get_stream(stream).await
+            && let Some(leader) =
+                stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone())
+        {
+            return leader;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nats-server"]
 async fn a_cluster_that_loses_the_streams_leader_keeps_everything_in_order() {
@@ -201,9 +222,8 @@ async fn a_cluster_that_loses_the_streams_leader_keeps_everything_in_order() {
         let mut reached = reached.subscribe();
         for progress in [3_000, 9_000, 15_000] {
             reached.wait_for(|reached| *reached >= progress).await.unwrap();
-            let stream = context.get_stream("READHOOK").await.unwrap();
-            let leader = stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone());
-            let leader: usize = leader.unwrap().trim_start_matches('n').parse().unwrap();
+            let leader = timeout(4 * PATIENCE, leader(&context, "READHOOK")).await.unwrap();
+            let leader: usize = leader.trim_start_matches('n').parse().unwrap();
             servers[leader].kill();
             servers[leader].restart().await;
         }
