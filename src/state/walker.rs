@@ -14,12 +14,12 @@ use crate::backoff::Backoff;
 use crate::journal::{Journal, Seq};
 
 /// The most receipts of one transaction.
-const BATCH: usize = 2_048;
+const BATCH: usize = 1_024;
 /// Receipts that come within this time share a transaction, unless somebody asks for them.
 const GATHER: Duration = Duration::from_millis(50);
-/// While callers crowd at the journal, a step is followed by so many times as long a rest: cores share their caches and the disk,
-/// and no priority changes that.
-const CROWD_RESTS: u32 = 4;
+/// While callers crowd at the journal, a step is followed by so many times as long a rest, unless somebody asks: cores share their
+/// caches and the disk, and no priority changes that.
+const CROWD_RESTS: u32 = 19;
 /// How often what retention has forgotten is swept out, and the pause after each step of that.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
