@@ -2,10 +2,15 @@
 //! for all vendors.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use crate::journal::Entry;
 use crate::receipt::{Key, ReadReceipt, ReceiptId, Scope, VendorName};
 use crate::vendor::{DecodeError, Identity, Mark, Problem, Reading, Verified};
+
+/// So much room stays for the next receipt's JSON.
+const LINE_KEPT: usize = 4 << 10;
 
 /// Puts identity and provenance on a reading; from here on it is a receipt, ready for the journal.
 ///
@@ -13,10 +18,10 @@ use crate::vendor::{DecodeError, Identity, Mark, Problem, Reading, Verified};
 ///
 /// # Errors
 /// Never in practice: text, integers and times always serialise.
-pub fn stamp(
+pub fn stamp<'c>(
     vendor: VendorName,
-    verified: &Verified<'_>,
-    reading: Reading<'_>,
+    verified: &'c Verified<'_>,
+    reading: Reading<'c>,
 ) -> Result<Entry, DecodeError> {
     let (key, event_key) = match reading.identity {
         Identity::Event(key) => (Some(key), true),
@@ -55,8 +60,7 @@ pub fn stamp(
         event_id: reading.event_id,
         extra: reading.extra,
     };
-    // Text, integers and times always serialise.
-    let json = serde_json::to_string(&receipt).map_err(|_| Problem::WrongType.of("receipt"))?;
+    let json = line(&receipt).ok_or(Problem::WrongType.of("receipt"))?;
     Ok(Entry {
         key: key.map(Key::into_bytes),
         event_key,
@@ -64,6 +68,22 @@ pub fn stamp(
         vendor,
         scope,
         json,
+    })
+}
+
+/// The receipt as one line of JSON, in a single piece of memory that fits: it is written where the last one was, then copied.
+/// `None` never in practice: text, integers and times always serialise.
+fn line(receipt: &ReadReceipt<'_>) -> Option<Arc<str>> {
+    thread_local! {
+        static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    LINE.with_borrow_mut(|line| {
+        line.clear();
+        serde_json::to_writer(&mut *line, receipt).ok()?;
+        let text = std::str::from_utf8(line).ok().map(Arc::from);
+        // A giant must not stay for ever.
+        line.shrink_to(LINE_KEPT);
+        text
     })
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::direct::{Direct, DirectError};
-use crate::journal::{Committed, Entry, Journal, JournalError, Seq};
+use crate::journal::{Committed, Entries, Journal, JournalError, Seq};
 
 /// Where receipts are safe.
 #[derive(Clone)]
@@ -29,11 +29,7 @@ impl Store {
     ///
     /// Cancel safe: they may become durable all the same, and the vendor's repeat is then known by its id.
     /// Who would wait for longer than `patience` may be turned away at once.
-    pub(crate) async fn commit(
-        &self,
-        patience: Duration,
-        entries: Vec<Entry>,
-    ) -> Result<Committed, StoreError> {
+    pub(crate) async fn commit(&self, patience: Duration, entries: Entries) -> Result<Committed, StoreError> {
         match self {
             Self::Journal(journal) => {
                 journal.commit_within(patience, entries).await.map_err(|error| match error {

@@ -96,7 +96,7 @@ fn receipt(target: Target, request: &Incoming, way: &Way, entry: &Entry) -> Valu
     assert!(!json.contains(['\n', '\r']), "sinks write a receipt as a line: {json}");
     let receipt: ReadReceipt<'_> = serde_json::from_str(json).expect("a receipt can be read");
     let again = serde_json::to_string(&receipt).expect("a receipt can be written");
-    assert_eq!(again, *json, "a receipt reads as it was written");
+    assert_eq!(*again, **json, "a receipt reads as it was written");
 
     let value: Value = serde_json::from_str(json).expect("a receipt is JSON");
     let id = value["id"].as_str().expect("an id is text");

@@ -17,7 +17,7 @@ pub use carrier::Carrier;
 
 use crate::config::SinkConfig;
 use crate::dispatch::Standing;
-use crate::journal::{Committed, Entry, Stored};
+use crate::journal::{Committed, Entries, Entry, Stored};
 use crate::metrics::Metrics;
 use crate::sink::Sink;
 use parcel::Parcel;
@@ -87,7 +87,7 @@ impl Direct {
     /// # Errors
     /// When a destination refuses one of them for good, or too much is waiting. A destination that is down is no error: it
     /// is tried again for as long as this is waited for.
-    pub async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, DirectError> {
+    pub async fn commit(&self, entries: Entries) -> Result<Committed, DirectError> {
         let weight = entries.iter().map(Entry::weight).sum::<usize>().max(LEAST_WEIGHT);
         let weight = u32::try_from(weight).map_err(|_| DirectError::Overloaded)?;
         let room = self.room.clone().try_acquire_many_owned(weight).map_err(|_| DirectError::Overloaded)?;
@@ -95,7 +95,7 @@ impl Direct {
         let receipts = entries.into_iter().map(|entry| {
             committed.count_new(entry.scope);
             let seq = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-            Stored { seq, received_at: entry.received_at, json: entry.json.into() }
+            Stored { seq, received_at: entry.received_at, json: entry.json }
         });
         let (parcel, delivered) = Parcel::new(receipts.collect(), self.carriers.len(), room);
         for carrier in self.carriers.iter() {

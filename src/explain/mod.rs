@@ -8,6 +8,7 @@ mod capture;
 mod tell;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -98,7 +99,7 @@ struct Circumstances<'c> {
 struct End {
     outcome: Outcome,
     answer: vendor::Answer,
-    receipts: Vec<String>,
+    receipts: Vec<Arc<str>>,
 }
 
 fn explain(vendors: &Vendors, request: &Incoming, circumstances: &Circumstances<'_>) -> Explanation {
@@ -154,7 +155,7 @@ fn explain(vendors: &Vendors, request: &Incoming, circumstances: &Circumstances<
         steps,
         findings,
         receipt_count: receipts.len(),
-        receipts: shown.filter_map(|json| RawValue::from_string(json.clone()).ok()).collect(),
+        receipts: shown.filter_map(|json| RawValue::from_string(json.to_string()).ok()).collect(),
     }
 }
 

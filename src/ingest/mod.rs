@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::ban_guard::{Advice, BanGuard};
 use crate::callback_log::CallbackLog;
-use crate::journal::{Committed, Entry};
+use crate::journal::{Committed, Entries};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
 use crate::passthrough::{Forwarded, Passthrough};
@@ -18,7 +18,7 @@ use crate::receipt::VendorName;
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
 use crate::vendor::{
-    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, Reading, Vendor, Verified,
+    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, Readings, Vendor, Verified,
     authenticate,
 };
 use ending::{Ending, Known, suspect, tell};
@@ -74,7 +74,7 @@ pub(crate) enum Verdict {
 /// How far a callback got without waiting for anything.
 pub(crate) enum Read {
     /// Its receipts, to be stored.
-    Receipts(Vec<Entry>),
+    Receipts(Entries),
     /// Not a read event, with the answer that suits it, and whether it may be handed on.
     Neighbour { allow: Answer, onward: bool },
     /// It ends here.
@@ -222,7 +222,7 @@ impl Ingest {
         &self,
         vendor: &dyn Vendor,
         request: &Incoming,
-        entries: Vec<Entry>,
+        entries: Entries,
         stored: &mut Committed,
     ) -> Outcome {
         if entries.is_empty() {
@@ -352,12 +352,12 @@ fn read<'r>(
     }
 }
 
-fn stamp_all(
+fn stamp_all<'c>(
     vendor: VendorName,
-    verified: &Verified<'_>,
-    readings: Vec<Reading<'_>>,
-) -> Result<Vec<Entry>, DecodeError> {
-    let mut entries = Vec::with_capacity(readings.len());
+    verified: &'c Verified<'_>,
+    readings: Readings<'c>,
+) -> Result<Entries, DecodeError> {
+    let mut entries = Entries::with_capacity(readings.len());
     let mut bytes = 0;
     for reading in readings {
         let entry = stamp(vendor, verified, reading)?;

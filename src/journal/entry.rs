@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Seq;
 use crate::metrics::VendorMetrics;
 use crate::receipt::{ReadReceipt, Scope, VendorName};
+
+/// The receipts of one callback. Most have one, which then needs no memory of its own.
+pub type Entries = SmallVec<[Entry; 1]>;
 
 /// A receipt on its way in: its JSON as it will go out, and how a repeat of it is known.
 #[derive(Debug, Clone)]
@@ -19,8 +24,8 @@ pub struct Entry {
     pub vendor: VendorName,
     /// How much it covers, for the count.
     pub scope: Scope,
-    /// The receipt.
-    pub json: String,
+    /// The receipt, as one line of JSON without its end.
+    pub json: Arc<str>,
 }
 
 impl Entry {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use archive::Archive;
-pub use entry::{Committed, DeadLetter, Entry, Stored};
+pub use entry::{Committed, DeadLetter, Entries, Entry, Stored};
 pub use error::{JournalError, OpenError};
 pub use open::{Probe, probe};
 pub use read::{Order, Page, Scan};
@@ -125,7 +125,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk would not take them (the same entries may be tried again), or too much is waiting already.
-    pub async fn commit(&self, entries: Vec<Entry>) -> Result<Committed, JournalError> {
+    pub async fn commit(&self, entries: Entries) -> Result<Committed, JournalError> {
         self.commit_within(Duration::MAX, entries).await
     }
 
@@ -136,7 +136,7 @@ impl Journal {
     pub async fn commit_within(
         &self,
         patience: Duration,
-        entries: Vec<Entry>,
+        entries: Entries,
     ) -> Result<Committed, JournalError> {
         let queued = self.shared.jobs.max_capacity() - self.shared.jobs.capacity();
         if !self.shared.pressure.bears(queued, patience) {

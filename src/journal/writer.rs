@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::checkpoint::Checkpoints;
 use super::pressure::Pressure;
 use super::tail::Tail;
-use super::{Committed, Entry, JournalError, PRUNED_MARK, Seq, Stored};
+use super::{Committed, Entries, Entry, JournalError, PRUNED_MARK, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::{ReadReceipt, Timestamp, VendorName};
@@ -28,7 +28,7 @@ type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the writer can be asked to do.
 pub(super) enum Job {
-    Commit { entries: Vec<Entry>, bytes: usize, done: Done<Committed> },
+    Commit { entries: Entries, bytes: usize, done: Done<Committed> },
     Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
     Advance { sink: String, to: Seq, done: Done<()> },
     Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
@@ -254,7 +254,7 @@ impl<'c> Statements<'c> {
 
     fn store(
         &mut self,
-        entries: Vec<Entry>,
+        entries: Entries,
         head: &mut Seq,
         committed: &mut Committed,
         fresh: &mut Vec<Stored>,
@@ -265,7 +265,7 @@ impl<'c> Statements<'c> {
                 *head += 1;
                 committed.first.get_or_insert(*head);
                 committed.count_new(entry.scope);
-                fresh.push(Stored { seq: *head, received_at: entry.received_at, json: entry.json.into() });
+                fresh.push(Stored { seq: *head, received_at: entry.received_at, json: entry.json });
                 continue;
             }
             committed.repeated += 1;

@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 /// Named facts: strings and integers only. A handful at most, so a list beats a map.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Extra<'a>(Vec<(Cow<'static, str>, Fact<'a>)>);
+pub struct Extra<'a>(Facts<'a>);
+
+type Facts<'a> = SmallVec<[(Cow<'static, str>, Fact<'a>); 2]>;
 
 /// The value of one fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,25 +60,25 @@ impl Serialize for Extra<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Extra<'_> {
+impl<'de, 'a> Deserialize<'de> for Extra<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Facts;
-        impl<'de> Visitor<'de> for Facts {
-            type Value = Vec<(Cow<'static, str>, Fact<'static>)>;
+        struct Named<'a>(PhantomData<&'a ()>);
+        impl<'de, 'a> Visitor<'de> for Named<'a> {
+            type Value = Facts<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of strings and integers")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut facts = Vec::new();
-                while let Some((name, fact)) = map.next_entry::<String, Fact<'static>>()? {
+                let mut facts = Facts::new();
+                while let Some((name, fact)) = map.next_entry::<String, Fact<'a>>()? {
                     facts.push((Cow::Owned(name), fact));
                 }
                 Ok(facts)
             }
         }
-        deserializer.deserialize_map(Facts).map(Self)
+        deserializer.deserialize_map(Named(PhantomData)).map(Self)
     }
 }
 

@@ -129,7 +129,7 @@ impl Form<'_> {
 /// An integer from a number or a digit string.
 pub(super) fn integer(value: &Json<'_>) -> Result<i64, Problem> {
     match value {
-        Json::Integer(value) => i64::try_from(*value).map_err(|_| Problem::OutOfRange),
+        Json::Integer(value) => value.as_i64().ok_or(Problem::OutOfRange),
         // Beyond 64 bits there is no telling an integer from a fraction, and neither fits.
         Json::Number(value) if value.abs() >= 9.2e18 => Err(Problem::OutOfRange),
         Json::Text(text) => digits(text),

@@ -8,11 +8,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+
+use serde_json::Number as Integer;
 
 /// Any JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +25,7 @@ pub enum Json<'a> {
     /// `true` or `false`
     Bool(bool),
     /// A number without fraction or exponent that fits 64 bits, signed or unsigned.
-    Integer(i128),
+    Integer(Integer),
     /// Any other number, roughly: with a fraction, an exponent, or beyond 64 bits.
     Number(f64),
     /// A string.
@@ -63,6 +66,10 @@ const DUPLICATE: &str = "duplicate key";
 /// Up to this many keys are compared one by one; beyond it a set is built, so that a hostile object of a hundred
 /// thousand keys costs no more than its length.
 const COMPARED_ONE_BY_ONE: usize = 24;
+
+/// How many fields an object has room for at once: as many as a callback has at its top, and as its parts have.
+const FIELDS: usize = 16;
+const FIELDS_WITHIN: usize = 4;
 
 /// How many levels down an odd value is looked for; the vendors' own fields lie within. Each level reads the text once
 /// more.
@@ -130,6 +137,20 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The same, borrowed from the body wherever it has no escapes.
+    pub fn to_text(&self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Null
+            | Self::Bool(_)
+            | Self::Integer(_)
+            | Self::Number(_)
+            | Self::List(_)
+            | Self::Object(_)
+            | Self::Odd => None,
+        }
+    }
+
     /// The object, when it is one.
     pub fn as_object(&self) -> Option<&Object<'a>> {
         match self {
@@ -158,16 +179,18 @@ impl<'a> Object<'a> {
 }
 
 impl<'a, V> Object<'a, V> {
-    fn read<'de: 'a, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error>
+    /// Reads an object, each value from its `seed`.
+    fn read<'de: 'a, A, S>(mut map: A, room: usize, seed: S) -> Result<Self, A::Error>
     where
-        V: Deserialize<'de>,
+        A: MapAccess<'de>,
+        S: DeserializeSeed<'de, Value = V> + Copy,
     {
         let mut fields: Vec<(Cow<'a, str>, V)> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
         while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
             let repeated = match fields.len() {
                 0 => {
-                    fields.reserve(8);
+                    fields.reserve_exact(room);
                     false
                 }
                 1..=COMPARED_ONE_BY_ONE => fields.iter().any(|(name, _)| *name == key),
@@ -181,7 +204,7 @@ impl<'a, V> Object<'a, V> {
             if repeated {
                 return Err(A::Error::custom(DUPLICATE));
             }
-            fields.push((key, map.next_value()?));
+            fields.push((key, map.next_value_seed(seed)?));
         }
         Ok(Self(fields))
     }
@@ -192,7 +215,7 @@ struct Text<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(AnyValue(std::marker::PhantomData))? {
+        match deserializer.deserialize_str(AnyValue::root())? {
             Json::Text(text) => Ok(Self(text)),
             Json::Null
             | Json::Bool(_)
@@ -207,13 +230,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue(std::marker::PhantomData))
+        deserializer.deserialize_any(AnyValue::root())
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<'a>(std::marker::PhantomData<&'a ()>);
+        struct Fields<'a>(PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
             type Value = Object<'a, &'a RawValue>;
 
@@ -222,14 +245,37 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Object::read(map)
+                Object::read(map, FIELDS_WITHIN, PhantomData)
             }
         }
-        deserializer.deserialize_map(Fields(std::marker::PhantomData))
+        deserializer.deserialize_map(Fields(PhantomData))
     }
 }
 
-struct AnyValue<'a>(std::marker::PhantomData<&'a ()>);
+/// Reads any value, and knows how many fields an object has room for here.
+#[derive(Clone, Copy)]
+struct AnyValue<'a> {
+    room: usize,
+    value: PhantomData<&'a ()>,
+}
+
+impl AnyValue<'_> {
+    fn root() -> Self {
+        Self { room: FIELDS, value: PhantomData }
+    }
+
+    fn within(self) -> Self {
+        Self { room: FIELDS_WITHIN, ..self }
+    }
+}
+
+impl<'de: 'a, 'a> DeserializeSeed<'de> for AnyValue<'a> {
+    type Value = Json<'a>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de: 'a, 'a> Visitor<'de> for AnyValue<'a> {
     type Value = Json<'a>;
@@ -268,14 +314,14 @@ impl<'de: 'a, 'a> Visitor<'de> for AnyValue<'a> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'a>, A::Error> {
         let mut list = Vec::new();
-        while let Some(value) = seq.next_element()? {
+        while let Some(value) = seq.next_element_seed(self.within())? {
             list.push(value);
         }
         Ok(Json::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Json<'a>, A::Error> {
-        Object::read(map).map(Json::Object)
+        Object::read(map, self.room, self.within()).map(Json::Object)
     }
 }
 
@@ -330,12 +376,12 @@ mod tests {
             let inner = json.as_object().and_then(|o| o.find("a")).and_then(Json::as_object).unwrap();
             assert_eq!(
                 (inner.find("x"), inner.find("y")),
-                (Some(&Json::List(vec![is])), Some(&Json::Integer(2)))
+                (Some(&Json::List(vec![is])), Some(&Json::Integer(2_u64.into())))
             );
         }
         let text = format!(r#"{{"a":{deep},"b":1}}"#);
         let json = Json::parse(&text).unwrap();
-        assert_eq!(json.as_object().and_then(|o| o.find("b")), Some(&Json::Integer(1)));
+        assert_eq!(json.as_object().and_then(|o| o.find("b")), Some(&Json::Integer(1_u64.into())));
         for twice in [r#"{"a":"\ud83d","b":{"c":1,"c":2}}"#, r#"{"a":{"c":"\ud83d","c":2}}"#] {
             assert_eq!(Json::parse(twice), Err(JsonError::DuplicateKey));
         }

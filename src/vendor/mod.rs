@@ -28,7 +28,7 @@ pub use explain::{Fact, Finding, Report, Step, Verdict};
 pub use json::{Json, JsonError, Object};
 pub use mask::Mask;
 pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
-pub use reading::{Identity, Mark, Reading};
+pub use reading::{Identity, Mark, Reading, Readings};
 pub use request::Incoming;
 pub use verified::{Identified, SecretPlace, Verified, authenticate};
 
@@ -51,7 +51,7 @@ pub trait Vendor: Send + Sync {
     fn verify<'r>(&'r self, callback: &Callback<'r>) -> Result<Identified<'r>, Refusal>;
 
     /// Reads the receipts out of an authentic read event. None at all means that nobody has read anything.
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError>;
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError>;
 
     /// Says an outcome in the vendor's dialect.
     fn answer(&self, outcome: &Outcome) -> Answer;

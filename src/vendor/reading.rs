@@ -3,7 +3,12 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use crate::receipt::{Conversation, Counts, Extra, Key, Timestamp};
+
+/// What one callback tells. Most tell of one reading, which then needs no memory of its own.
+pub type Readings<'a> = SmallVec<[Reading<'a>; 1]>;
 
 /// One reader and one read position, in the vendor's words.
 pub struct Reading<'a> {

@@ -107,9 +107,9 @@ impl Scene {
                 received_at: 1,
                 vendor: VendorName::OpenIm,
                 scope: Scope::Message,
-                json: format!("{{\"id\":\"{}\"}}", id(*self.journal.head().borrow() + 1)),
+                json: format!("{{\"id\":\"{}\"}}", id(*self.journal.head().borrow() + 1)).into(),
             };
-            self.journal.commit(vec![entry]).await.unwrap();
+            self.journal.commit(smallvec::smallvec![entry]).await.unwrap();
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn entry(receipt: &Value) -> Entry {
         received_at: 1_767_323_045_678,
         vendor: VendorName::Easemob,
         scope: Scope::Message,
-        json: receipt.to_string(),
+        json: receipt.to_string().into(),
     }
 }
 

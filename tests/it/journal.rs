@@ -20,7 +20,7 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
         received_at,
         vendor: VendorName::Easemob,
         scope: Scope::Message,
-        json: format!("{{\"key\":{key:?}}}"),
+        json: format!("{{\"key\":{key:?}}}").into(),
     }
 }
 
@@ -57,7 +57,7 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&file(&dir)).unwrap();
     for n in 0..10 {
-        journal.commit(vec![entry(Some(&n.to_string()), n)]).await.unwrap();
+        journal.commit(smallvec::smallvec![entry(Some(&n.to_string()), n)]).await.unwrap();
     }
     let sinks = || vec!["fast".to_owned(), "slow".to_owned()];
     assert_eq!(
@@ -80,7 +80,11 @@ async fn retention_stops_at_the_slowest_sink_and_frees_no_position() {
     assert_eq!(*journal.head().borrow(), 10, "an empty journal remembers how far it was");
     assert_eq!(journal.cursor("slow", 0).await.unwrap(), 10);
     assert_eq!(journal.cursor("unknown", 7).await.unwrap(), 7);
-    assert_eq!(journal.commit(vec![entry(Some("0"), 1)]).await.unwrap(), new(11, 1, 0), "forgotten is new");
+    assert_eq!(
+        journal.commit(smallvec::smallvec![entry(Some("0"), 1)]).await.unwrap(),
+        new(11, 1, 0),
+        "forgotten is new"
+    );
     assert_eq!(journal.read_after(10, 1).await.unwrap()[0].seq, 11);
     journal.close().await;
 }
@@ -90,7 +94,7 @@ async fn after_the_end_nothing_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(&file(&dir)).unwrap();
     journal.close().await;
-    assert!(journal.commit(vec![entry(Some("a"), 1)]).await.is_err());
+    assert!(journal.commit(smallvec::smallvec![entry(Some("a"), 1)]).await.is_err());
     let left: Vec<_> =
         std::fs::read_dir(file(&dir).parent().unwrap()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert!(
@@ -105,7 +109,7 @@ async fn reopened(change: impl FnOnce(&Path)) -> (String, bool) {
     let path = file(&dir);
     let journal = open(&path).unwrap();
     for n in 0..200 {
-        journal.commit(vec![entry(Some(&format!("{n:0200}")), n)]).await.unwrap();
+        journal.commit(smallvec::smallvec![entry(Some(&format!("{n:0200}")), n)]).await.unwrap();
     }
     journal.close().await;
     drop(journal);

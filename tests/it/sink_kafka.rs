@@ -313,7 +313,7 @@ async fn a_receipt_that_is_too_large_is_parked_and_the_rest_goes_on() {
     let (journal, metrics, _dir) = journal(5).await;
     let mut large = receipt(6);
     large["extra"] = json!({ "text": "x".repeat(9 << 20) });
-    journal.commit(vec![entry(&large)]).await.unwrap();
+    journal.commit(smallvec::smallvec![entry(&large)]).await.unwrap();
     journal.commit((7..=10).map(|number| entry(&receipt(number))).collect()).await.unwrap();
     let sink = Dispatching::start(cluster.config(""), &journal, &metrics);
     sink.until("ok", 9).await;

@@ -22,8 +22,10 @@ pub(super) fn examine(room: &Easemob, request: &Incoming, report: &mut Report<'_
     };
     let Some(body) = callback.body.object() else { return };
     let text = |field| body.find(field).and_then(Json::as_text).filter(|text| !text.is_empty());
-    let (call_id, security, time) = (text("callId"), text("security"), timestamp_text(&callback, body));
-    let (Some(call_id), Some(security), Some(time)) = (call_id, security, &time) else {
+    let mut digits = itoa::Buffer::new();
+    let time = timestamp_text(&callback, body, &mut digits);
+    let (call_id, security) = (text("callId"), text("security"));
+    let (Some(call_id), Some(security), Some(time)) = (call_id, security, time) else {
         let wanted =
             [("callId", call_id.is_none()), ("security", security.is_none()), ("timestamp", time.is_none())];
         let wanted: Vec<&'static str> =
@@ -42,7 +44,7 @@ pub(super) fn examine(room: &Easemob, request: &Incoming, report: &mut Report<'_
         }
         return;
     };
-    report.say(said::SIGNATURE_THERE, &[("callId", call_id), ("timestamp", &**time)]);
+    report.say(said::SIGNATURE_THERE, &[("callId", call_id), ("timestamp", time)]);
     let named = match body.find("appkey") {
         Some(Json::Text(appkey)) if !appkey.is_empty() => Some(&**appkey),
         None | Some(Json::Text(_)) => call_id.rsplit_once('_').map(|(appkey, _)| appkey),

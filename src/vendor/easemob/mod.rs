@@ -13,11 +13,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use smallvec::smallvec;
+
 use super::callback::{Body, Callback, Neighbour, Opened};
 use super::explain::Report;
 use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
-use super::reading::{Identity, Mark, Reading};
+use super::reading::{Identity, Mark, Reading, Readings};
 use super::request::Incoming;
 use super::verified::{Identified, SecretPlace, Verified};
 use super::{Vendor, sign};
@@ -55,9 +57,9 @@ impl Vendor for Easemob {
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         let body = request.json_object()?;
         // Only the top-level `chat_type` counts: `payload.ext` and message texts are the users' and can imitate it.
-        let command = body.find("chat_type").and_then(Json::as_text).unwrap_or_default().to_owned();
-        let is_read = matches!(command.as_str(), "read_ack" | "channel_ack");
-        let callback = Callback { request, command: command.into(), body: Body::Object(body) };
+        let command = body.find("chat_type").and_then(Json::to_text).unwrap_or_default();
+        let is_read = matches!(&*command, "read_ack" | "channel_ack");
+        let callback = Callback { request, command, body: Body::Object(body) };
         Ok(if is_read {
             Opened::Read(callback)
         } else {
@@ -70,7 +72,8 @@ impl Vendor for Easemob {
         let signed = |field| body.find(field).and_then(Json::as_text).filter(|text| !text.is_empty());
         let call_id = signed("callId").ok_or(Refusal::SignatureMissing)?;
         let security = signed("security").ok_or(Refusal::SignatureMissing)?;
-        let timestamp = timestamp_text(callback, body).ok_or(Refusal::SignatureMissing)?;
+        let mut digits = itoa::Buffer::new();
+        let timestamp = timestamp_text(callback, body, &mut digits).ok_or(Refusal::SignatureMissing)?;
         let appkey = match body.find("appkey") {
             Some(Json::Text(appkey)) if !appkey.is_empty() => &**appkey,
             // App names hold no `_`, user and message ids may: the app is what stands before the last one.
@@ -78,12 +81,12 @@ impl Vendor for Easemob {
             Some(_) => return Err(Refusal::UnknownApp),
         };
         let app = self.app(appkey).ok_or(Refusal::UnknownApp)?;
-        let index = sign::md5(&app.secrets, security, call_id, &timestamp).ok_or(Refusal::BadSignature)?;
+        let index = sign::md5(&app.secrets, security, call_id, timestamp).ok_or(Refusal::BadSignature)?;
         let with = Some(SecretPlace { list: "secrets", index });
         Ok(Identified { app: &app.appkey, by: Proof::Md5, with })
     }
 
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let callback = verified.callback();
         let body = callback.body.object().ok_or(Problem::WrongType.of("body"))?;
         let call_id = body.text("callId")?;
@@ -105,7 +108,7 @@ impl Vendor for Easemob {
         let mut extra = Extra::new();
         extra.text("event_type", body.fact("eventType"));
         extra.text("ack_id", body.optional_id("msg_id").ok().flatten());
-        Ok(vec![Reading {
+        Ok(smallvec![Reading {
             conversation,
             reader: reader.into(),
             mark,
@@ -157,10 +160,18 @@ fn error(status: u16, outcome: &Outcome) -> Answer {
 }
 
 /// The timestamp as it is signed: the characters of the number or the content of the string.
-fn timestamp_text(callback: &Callback<'_>, body: &Object<'_>) -> Option<String> {
+fn timestamp_text<'b>(
+    callback: &Callback<'b>,
+    body: &'b Object<'_>,
+    digits: &'b mut itoa::Buffer,
+) -> Option<&'b str> {
     match body.find("timestamp")? {
-        Json::Text(text) if !text.is_empty() => Some(text.to_string()),
-        Json::Integer(value) => Some(value.to_string()),
+        Json::Text(text) if !text.is_empty() => Some(text),
+        Json::Integer(value) => match (value.as_i64(), value.as_u64()) {
+            (Some(value), _) => Some(digits.format(value)),
+            (None, Some(value)) => Some(digits.format(value)),
+            (None, None) => None,
+        },
         // Beyond 64 bits, or with a fraction: the signature still covers the digits as they were sent.
         Json::Number(_) => {
             #[derive(Deserialize)]
@@ -169,7 +180,7 @@ fn timestamp_text(callback: &Callback<'_>, body: &Object<'_>) -> Option<String> 
                 timestamp: &'a RawValue,
             }
             let signed: Signed<'_> = serde_json::from_slice(&callback.request.body).ok()?;
-            Some(signed.timestamp.get().to_owned())
+            Some(signed.timestamp.get())
         }
         Json::Text(_) | Json::Null | Json::Bool(_) | Json::List(_) | Json::Object(_) | Json::Odd => None,
     }

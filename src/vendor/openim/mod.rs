@@ -18,7 +18,7 @@ use super::callback::{Body, Callback, Neighbour, Opened};
 use super::explain::Report;
 use super::json::Object;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
-use super::reading::Reading;
+use super::reading::Readings;
 use super::request::Incoming;
 use super::verified::{Identified, Verified};
 use crate::config::{OpenImConfig, Secret};
@@ -83,7 +83,7 @@ impl Vendor for OpenIm {
         self.admit(callback.request)
     }
 
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
     }

@@ -8,10 +8,12 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use smallvec::smallvec;
+
 use super::super::field;
 use super::super::json::{Json, Object};
 use super::super::outcome::{DecodeError, Problem};
-use super::super::reading::{Identity, Mark, Reading};
+use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::{Incoming, Parameter};
 use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key};
@@ -40,7 +42,7 @@ pub(super) fn is_read(command: &str, body: &Object<'_>) -> bool {
 pub(super) fn decode<'c>(
     verified: &'c Verified<'_>,
     body: &'c Object<'_>,
-) -> Result<Vec<Reading<'c>>, DecodeError> {
+) -> Result<Readings<'c>, DecodeError> {
     let event = Event::new(verified);
     if GROUP.contains(&event.command) { event.group(body) } else { event.single(body) }
 }
@@ -91,7 +93,7 @@ impl<'c> Event<'c> {
         }
     }
 
-    fn single(self, body: &'c Object<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn single(self, body: &'c Object<'_>) -> Result<Readings<'c>, DecodeError> {
         let reader = body.text("userID")?;
         let conversation_id = body.text("conversationID")?;
         let session_type = body.optional_integer("contentType")?;
@@ -105,7 +107,7 @@ impl<'c> Event<'c> {
         };
         let seqs = seqs(body)?;
         if seqs.is_empty() {
-            return Ok(vec![read(Mark::Conversation, None)]);
+            return Ok(smallvec![read(Mark::Conversation, None)]);
         }
         let messages = seqs.iter().map(|seq| {
             let seq = field::integer(seq).map_err(|problem| problem.of("Seqs[]"))?;
@@ -119,7 +121,7 @@ impl<'c> Event<'c> {
         messages.collect()
     }
 
-    fn group(self, body: &'c Object<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn group(self, body: &'c Object<'_>) -> Result<Readings<'c>, DecodeError> {
         let reader = body.text("sendID")?;
         let receiver = body.text("receiveID")?;
         let session_type = body.optional_integer("contentType")?;
@@ -138,7 +140,7 @@ impl<'c> Event<'c> {
             Reading { counts, ..group }
         };
         reading.extra.integer("session_type", session_type);
-        Ok(vec![reading])
+        Ok(smallvec![reading])
     }
 }
 

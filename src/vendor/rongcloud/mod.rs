@@ -17,7 +17,7 @@ use super::callback::{Body, Callback, Neighbour, Opened};
 use super::explain::Report;
 use super::json::Json;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Unreadable};
-use super::reading::Reading;
+use super::reading::Readings;
 use super::request::{Incoming, json};
 use super::verified::{Identified, Verified};
 use super::{form::Form, outcome::Refusal};
@@ -76,7 +76,7 @@ impl Vendor for RongCloud {
         self.0.verify(callback.request)
     }
 
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         routing::decode(verified)
     }
 
@@ -122,7 +122,7 @@ impl Vendor for Relay {
         self.0.verify(callback.request)
     }
 
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         relay::decode(verified)
     }
 

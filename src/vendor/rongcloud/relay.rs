@@ -7,10 +7,12 @@
 
 use std::borrow::Cow;
 
+use smallvec::smallvec;
+
 use super::super::field;
 use super::super::json::{Json, Object};
 use super::super::outcome::{DecodeError, Problem};
-use super::super::reading::{Identity, Mark, Reading};
+use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key, Timestamp};
 
@@ -30,7 +32,7 @@ pub(super) fn is_read(event: &str) -> bool {
 }
 
 /// Reads any of the five.
-pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
     let callback = verified.callback();
     let envelope = callback.body.object().ok_or(Problem::WrongType.of("body"))?;
     let relay =
@@ -44,9 +46,9 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>,
             };
             // The callback is about one-to-one conversations; another kind would be no read of one.
             if kind.is_some_and(|kind| kind != 1) {
-                return Ok(Vec::new());
+                return Ok(Readings::new());
             }
-            Ok(vec![relay.up_to(
+            Ok(smallvec![relay.up_to(
                 data.text("tId")?,
                 data.integer("messageTime")?,
                 "messageTime",
@@ -56,7 +58,7 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>,
         WRAPPER_PRIVATE => {
             let data = envelope.object("data")?;
             let reader = data.text("targetId")?;
-            Ok(vec![relay.up_to(reader, data.integer("timestamp")?, "timestamp", channel(data))?])
+            Ok(smallvec![relay.up_to(reader, data.integer("timestamp")?, "timestamp", channel(data))?])
         }
         PLUGIN_RESPONSE => {
             let data = envelope.object("data")?;
@@ -70,7 +72,7 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>,
             relay.messages(data, ConversationKind::Group, readers, None)
         }
         _ => {
-            let mut readings = Vec::new();
+            let mut readings = Readings::new();
             for message in envelope.list("data")? {
                 let message = message.as_object().ok_or(Problem::WrongType.of("data[]"))?;
                 let kind = wrapper_kind(message.integer("conversationType")?);
@@ -118,7 +120,7 @@ impl<'c> Relayed<'c> {
         kind: ConversationKind,
         readers: Vec<Reader<'c>>,
         counts: Option<Counts>,
-    ) -> Result<Vec<Reading<'c>>, DecodeError> {
+    ) -> Result<Readings<'c>, DecodeError> {
         let message = data.text("messageUId")?;
         let extra = channel(data);
         let conversation = match kind {

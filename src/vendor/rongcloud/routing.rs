@@ -8,7 +8,7 @@ use super::super::field;
 use super::super::form::Form;
 use super::super::json::{Json, Object};
 use super::super::outcome::{Answer, DecodeError, Problem};
-use super::super::reading::{Identity, Mark, Reading};
+use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::Incoming;
 use super::super::verified::Verified;
 use super::ok;
@@ -96,8 +96,8 @@ struct Routed<'c> {
 }
 
 /// Reads the receipts of a form or of every receipt message in an envelope.
-pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
-    let mut readings = Vec::new();
+pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
+    let mut readings = Readings::new();
     match &verified.callback().body {
         Body::Form(form) => Routed::from_form(form)?.read(verified.app(), &mut readings)?,
         Body::Object(envelope) => {
@@ -138,7 +138,7 @@ impl<'c> Routed<'c> {
         })
     }
 
-    fn read(&self, app: &'c str, readings: &mut Vec<Reading<'c>>) -> Result<(), DecodeError> {
+    fn read(&self, app: &'c str, readings: &mut Readings<'c>) -> Result<(), DecodeError> {
         let content = Json::parse(self.content).map_err(|_| Problem::NotJson.of("content"))?;
         let content = content.as_object().ok_or(Problem::WrongType.of("content"))?;
         match self.object_name {
@@ -168,7 +168,7 @@ impl<'c> Routed<'c> {
         &self,
         app: &str,
         content: &Object<'_>,
-        readings: &mut Vec<Reading<'c>>,
+        readings: &mut Readings<'c>,
     ) -> Result<(), DecodeError> {
         const LIST: &str = "receiptMessageDic";
         for (author, ids) in content.object(LIST)?.iter() {

@@ -18,7 +18,7 @@ use super::callback::{Body, Callback, Neighbour, Opened};
 use super::explain::Report;
 use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
-use super::reading::Reading;
+use super::reading::Readings;
 use super::request::{Incoming, Parameter};
 use super::verified::{Identified, SecretPlace, Verified};
 use super::{Vendor, sign};
@@ -108,7 +108,7 @@ impl Vendor for Tencent {
         Ok(Identified { app: &app.sdk_app_id, by: Proof::Sha256, with })
     }
 
-    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
     }

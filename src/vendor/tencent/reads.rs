@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
+use smallvec::smallvec;
+
 use super::super::field;
 use super::super::json::Object;
 use super::super::outcome::{DecodeError, Problem};
-use super::super::reading::{Identity, Mark, Reading};
+use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::Parameter;
 use super::super::verified::Verified;
 use crate::receipt::{Conversation, ConversationKind, Counts, Extra, Key, Timestamp};
@@ -28,7 +30,7 @@ pub(super) fn is_read(command: &str) -> bool {
 pub(super) fn decode<'c>(
     verified: &'c Verified<'_>,
     body: &'c Object<'_>,
-) -> Result<Vec<Reading<'c>>, DecodeError> {
+) -> Result<Readings<'c>, DecodeError> {
     let event = Event::new(verified, body)?;
     match event.command {
         GROUP_RECEIPT => event.group_receipt(),
@@ -89,9 +91,9 @@ impl<'c> Event<'c> {
 
     /// Messages of a group, each with the members that have read it.
     /// <https://www.tencentcloud.com/document/product/1047/60395>
-    fn group_receipt(self) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn group_receipt(self) -> Result<Readings<'c>, DecodeError> {
         let group = self.body.text("GroupId")?;
-        let mut readings = Vec::new();
+        let mut readings = Readings::new();
         for entry in self.body.list("GroupMsgReceiptList")? {
             let entry = entry.as_object().ok_or(Problem::WrongType.of("GroupMsgReceiptList[]"))?;
             let seq = entry.integer("MsgSeq")?;
@@ -113,7 +115,7 @@ impl<'c> Event<'c> {
 
     /// A one-to-one conversation, read up to a moment.
     /// <https://www.tencentcloud.com/document/product/1047/43465>
-    fn report(self) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn report(self) -> Result<Readings<'c>, DecodeError> {
         let reader = self.body.text("Report_Account")?;
         let peer = self.body.text("Peer_Account")?;
         let seconds = self.body.integer("LastReadTime")?;
@@ -122,12 +124,12 @@ impl<'c> Event<'c> {
         let key = self.key("tencent/report").part(reader.as_bytes()).part(peer.as_bytes()).integer(seconds);
         let mut reading = self.reading(Conversation::direct(peer), reader, Mark::UpToTime(up_to, None), key);
         reading.extra.integer("unread_total", unread_total);
-        Ok(vec![reading])
+        Ok(smallvec![reading])
     }
 
     /// Single messages of a one-to-one conversation.
     /// <https://cloud.tencent.com/document/product/269/128223>
-    fn receipt(self) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn receipt(self) -> Result<Readings<'c>, DecodeError> {
         let reader = self.body.text("Operator_Account")?;
         let peer = self.body.text("Peer_Account")?;
         let messages = self.body.list("C2CMsgInfo")?.iter().map(|message| {
@@ -145,13 +147,13 @@ impl<'c> Event<'c> {
 
     /// Everything marked as read at once: the groups by position, the one-to-one conversations by time, unnamed.
     /// <https://cloud.tencent.com/document/product/269/128225>
-    fn read_all(self) -> Result<Vec<Reading<'c>>, DecodeError> {
+    fn read_all(self) -> Result<Readings<'c>, DecodeError> {
         let reader = self.body.text("Report_Account")?;
         // Here the time is the position itself, so it must be there and fit.
         let millis = self.body.integer("EventTime")?;
         let at = field::position(millis).map_err(|problem| problem.of("EventTime"))?;
         let key = |namespace| self.key(namespace).part(reader.as_bytes()).integer(millis);
-        let mut readings = Vec::new();
+        let mut readings = Readings::new();
         for entry in self.body.optional_list("GroupReadInfo")?.unwrap_or_default() {
             let entry: &Object<'_> = entry.as_object().ok_or(Problem::WrongType.of("GroupReadInfo[]"))?;
             let group = entry.text("GroupId")?;
