@@ -1,0 +1,29 @@
+"""Reads what the `nats` sink publishes, with a durable consumer: jetstream.py URL STORE (needs the package `nats-py`)."""
+import asyncio
+import json
+import sys
+
+import nats
+from nats.errors import TimeoutError
+from nats.js.api import AckPolicy, ConsumerConfig
+from store import Store
+
+
+async def main():
+    store = Store(sys.argv[2])
+    connection = await nats.connect(sys.argv[1], max_reconnect_attempts=-1)
+    # Made once, on the server, which remembers how far it is. What is not acknowledged within `ack_wait` comes again.
+    consumer = await connection.jetstream().pull_subscribe(
+        "readhook.>", durable="positions", stream="READHOOK",
+        config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1000))
+    while True:
+        try:
+            messages = await consumer.fetch(500, timeout=2)
+        except TimeoutError:
+            continue
+        store.take([json.loads(message.data) for message in messages])
+        for message in messages:
+            await message.ack()  # after the commit, never before
+
+
+asyncio.run(main())
