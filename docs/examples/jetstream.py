@@ -4,7 +4,6 @@ import json
 import sys
 
 import nats
-from nats.errors import TimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig
 from store import Store
 
@@ -19,7 +18,7 @@ async def main():
     while True:
         try:
             messages = await consumer.fetch(500, timeout=2)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             continue
         store.take([json.loads(message.data) for message in messages])
         for message in messages:
