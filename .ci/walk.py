@@ -127,8 +127,8 @@ def console(page, block):
         command = re.match(r"(?:.*\\\n)*.*\n", part)[0]
         expected = part[len(command):]
         came = run(command, stderr=subprocess.STDOUT)
-        pattern = ".*".join(re.escape(piece) for piece in expected.split("…"))
-        if expected and not re.fullmatch(pattern, came, re.DOTALL):
+        pattern = ".*".join(re.escape(piece) for piece in expected.rstrip("\n").split("…"))
+        if expected and not re.fullmatch(pattern, came.rstrip("\n"), re.DOTALL):
             fail(f"{page}:{block.line}: {command}prints\n{came}and not\n{expected}")
 
 
@@ -150,7 +150,7 @@ def pages(callbacks):
     pathlib.Path("config/readhook.toml").write_text(
         pathlib.Path("config/demo.toml").read_text().replace("data/demo/", "data/")
         + '\n[sinks.events]\ntype = "file"\npath = "data/receipts.jsonl"\n'
-        + f'\n[sinks.webhook]\ntype = "http"\nurl = "http://127.0.0.1:{receiver.server_port}/"\n')
+        + f'\n[sinks.webhook]\ntype = "http"\nurl = "http://127.0.0.1:{receiver.server_port}/"\nmode = "batch"\n')
     service = Service("readhook serve")
     run(callbacks)
     count = 0
