@@ -94,9 +94,11 @@ class Page:
 
 
 def counterparts(paths):
-    """Each English page with its Chinese one: README.md and README.zh.md, docs/x.md and docs/zh/x.md."""
+    """Each English page with its Chinese one: README.md and README.zh.md, docs/… and docs/zh/…"""
     for path in paths:
-        twin = path.with_suffix(".zh.md") if path.parent.name != "docs" else path.parent / "zh" / path.name
+        twin = path.with_suffix(".zh.md")
+        if path.parts[0] == "docs":
+            twin = pathlib.Path("docs/zh", *path.parts[1:])
         if twin in paths:
             yield path, twin
 
@@ -116,8 +118,8 @@ def main():
             links += 1
             url = urllib.parse.urlsplit(link)
             if url.scheme:
-                if url.scheme not in ("https", "mailto"):
-                    faults.append(f"{path}:{number}: {link}: not https")
+                if url.scheme not in ("https", "http", "mailto"):
+                    faults.append(f"{path}:{number}: {link}: what kind of link is this?")
                 continue
             target = path
             if url.path:
