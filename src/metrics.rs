@@ -128,7 +128,7 @@ impl Metrics {
             )?,
             late_commits: IntCounter::new(
                 "late_commits_total",
-                "Commits that ended after the vendor had been told `unavailable` or had hung up.",
+                "Commits that ended after the vendor had been told `unavailable`.",
             )?,
             conflicts: IntCounter::new(
                 "conflicts_total",

@@ -78,6 +78,9 @@ impl Routes {
 impl Serve for Routes {
     type Body = Body;
 
+    /// A stream that nobody reads must end.
+    const NOTICES_HANG_UP: bool = true;
+
     async fn serve(&self, _client: SocketAddr, request: hyper::Request<hyper::body::Incoming>) -> Response {
         let Ok(response) = self.0.clone().oneshot(request).await;
         response

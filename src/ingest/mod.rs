@@ -96,7 +96,7 @@ impl Ingest {
 
     /// Takes one callback from its last byte to its answer.
     ///
-    /// Dropped half-way (the vendor hung up), it has either stored nothing or everything, never a part.
+    /// Dropped half-way, it has either stored nothing or everything, never a part.
     pub(crate) async fn take(
         &self,
         vendor: &dyn Vendor,

@@ -47,7 +47,11 @@ pub(crate) trait Serve: Send + Sync + 'static {
         + Unpin
         + 'static;
 
-    /// Answers one request. Dropped when the client hangs up.
+    /// Whether a client that hangs up is noticed while its answer is being made, and the making dropped. To notice it the
+    /// connection must go on reading, into a second buffer: 8 KiB more for each that waits.
+    const NOTICES_HANG_UP: bool;
+
+    /// Answers one request.
     fn serve(
         &self,
         client: SocketAddr,
@@ -137,7 +141,10 @@ async fn connection<S: Serve>(
         })
     };
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.half_close(false).header_read_timeout(None).max_headers(MAX_FIELDS).max_header_size(head_bytes);
+    http.half_close(!S::NOTICES_HANG_UP)
+        .header_read_timeout(None)
+        .max_headers(MAX_FIELDS)
+        .max_header_size(head_bytes);
     // Left alone, a connection's buffer grows to 400 KiB under a client that sends fast.
     http.max_buf_size(head_bytes);
     let mut served = pin!(http.serve_connection(io, service));

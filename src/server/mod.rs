@@ -47,6 +47,9 @@ impl Public {
 impl Serve for Public {
     type Body = Either<Full<Bytes>, Body>;
 
+    /// A callback is carried through in seconds, whoever still listens.
+    const NOTICES_HANG_UP: bool = false;
+
     async fn serve(&self, client: SocketAddr, request: Request<Incoming>) -> Response<Self::Body> {
         if callbacks::is_callback(request.uri()) {
             return self.door.take(client, request).await.map(Either::Left);
