@@ -2,14 +2,19 @@
 #
 #     docker build -t readhook .
 #     docker build -t readhook --build-arg FEATURES=sink-kafka .     # with Kafka's client besides the default sinks
+#     COMMIT=$(git rev-parse HEAD) docker buildx bake                # a release, for amd64 and arm64: docker-bake.hcl
 #
 # Two stages. The first has a compiler; the second has glibc, libgcc and readhook, and nothing else: no shell, no
 # package manager, no curl. It needs none of them, for SQLite is inside the program and the health check is one of its
 # subcommands. Both stages are Debian 12, so the program meets the glibc that it was linked against; with Kafka also the
-# OpenSSL 3, which distroless has in its `base`, and `cc` is made from that. (The build with Kafka was not tried in
-# Docker.)
+# OpenSSL 3, which distroless has in its `base`, and `cc` is made from that.
+#
+# Nothing here names an architecture: each is built on a machine of its own kind, or emulated. `.ci/image` builds this
+# file on other bases, and tries the result.
+ARG BUILD_IMAGE=rust:1-slim-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
-FROM rust:1-slim-bookworm AS build
+FROM ${BUILD_IMAGE} AS build
 WORKDIR /readhook
 # Cargo features beside the default ones, separated by commas. Only Kafka's needs further packages. (zlib1g-dev is left
 # out on purpose: without it zlib is built in, with it the program would look for a libz that the second stage lacks.)
@@ -36,17 +41,21 @@ RUN mkdir src bench/src fuzz/src benches \
        done \
     && cargo build --release --locked --bin readhook --features "$FEATURES"
 
+COPY build.rs build.rs
 COPY src src
+# Of which commit the sources are; `readhook --version` says it.
+ARG COMMIT=""
 # Copied files keep their age, and may be older than what was built from the empty ones.
-RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin readhook --features "$FEATURES" \
+RUN touch build.rs src/lib.rs src/main.rs \
+    && READHOOK_COMMIT="$COMMIT" cargo build --release --locked --bin readhook --features "$FEATURES" \
+    && target/release/readhook --version \
     && mkdir /empty
 
-FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /readhook/target/release/readhook /usr/local/bin/readhook
+FROM ${RUNTIME_IMAGE}
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/readhook/
 # Its owner is handed on to a new named volume; a folder that is mounted here must belong to 65532 itself.
 COPY --from=build --chown=65532:65532 /empty /data
+COPY --from=build /readhook/target/release/readhook /usr/local/bin/readhook
 
 # The configuration is looked for in config/readhook.toml, here: /config/readhook.toml. Without one the defaults and the
 # environment hold.
@@ -62,3 +71,11 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["readhook", "healthcheck"]
 ENTRYPOINT ["readhook"]
 CMD ["serve"]
+
+ARG VERSION=""
+ARG COMMIT=""
+LABEL org.opencontainers.image.title="readhook" \
+      org.opencontainers.image.description="Takes instant-messaging vendors' read-receipt callbacks, and loses none." \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}"

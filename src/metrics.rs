@@ -157,9 +157,9 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let build =
-            IntGaugeVec::new(Opts::new("build_info", "The version that runs; always 1."), &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let labels = ["version", "commit"];
+        let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
         let all: [Box<dyn Collector>; 22] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),

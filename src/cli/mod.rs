@@ -29,7 +29,7 @@ use crate::receipt::VendorName;
 
 /// Takes the read-receipt callbacks of Easemob, Tencent Cloud Chat, OpenIM and RongCloud, and loses none.
 #[derive(Debug, Parser)]
-#[command(name = "readhook", version, propagate_version = true)]
+#[command(name = "readhook", version = env!("READHOOK_VERSION"), propagate_version = true)]
 struct Arguments {
     /// The configuration; without it, config/readhook.toml if that is there. `READHOOK__SECTION__KEY` wins over both.
     #[arg(long, global = true, value_name = "FILE")]

@@ -24,12 +24,11 @@ pub(super) fn serve(file: Option<PathBuf>) -> Exit {
     telemetry::start(config.log.format);
     match &file {
         Some(file) => {
-            tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "readhook starts")
+            tracing::info!(version = env!("READHOOK_VERSION"), config = %file.display(), "readhook starts")
         }
-        None => tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            "readhook starts without a configuration file"
-        ),
+        None => {
+            tracing::info!(version = env!("READHOOK_VERSION"), "readhook starts without a configuration file")
+        }
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -52,6 +52,14 @@ fn wrong_arguments_are_64() {
 }
 
 #[test]
+fn the_version_is_the_packages_and_names_the_commit_where_it_is_known() {
+    let output = run(&["--version"]);
+    let commit = env!("READHOOK_COMMIT");
+    let commit = if commit.is_empty() { String::new() } else { format!(" ({commit})") };
+    assert_eq!(text(&output.stdout), format!("readhook {}{commit}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn a_wrong_configuration_is_78_and_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("bad.toml");
