@@ -41,6 +41,16 @@ RUN mkdir src bench/src fuzz/src benches \
        done \
     && cargo build --release --locked --bin readhook --features "$FEATURES"
 
+# Of what is built in the licences' texts, which must go along.
+RUN cargo tree --locked --prefix none --edges normal,build --features "$FEATURES" --format '{p}' | sort -u \
+    | while read -r name version _; do \
+        [ "$name" != readhook ] || continue; \
+        mkdir -p "/licences/$name-${version#v}"; \
+        find "$CARGO_HOME"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
+            -iregex '.*/\(un\)?\(licen[cs]e\|copying\|copyright\|notice\)[^/]*' \
+            -exec cp -t "/licences/$name-${version#v}" {} +; \
+    done
+
 COPY build.rs build.rs
 COPY src src
 # Of which commit the sources are; `readhook --version` says it.
@@ -53,6 +63,7 @@ RUN touch build.rs src/lib.rs src/main.rs \
 
 FROM ${RUNTIME_IMAGE}
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/readhook/
+COPY --from=build /licences /usr/share/doc/readhook/licences
 # Its owner is handed on to a new named volume; a folder that is mounted here must belong to 65532 itself.
 COPY --from=build --chown=65532:65532 /empty /data
 COPY --from=build /readhook/target/release/readhook /usr/local/bin/readhook
