@@ -31,6 +31,8 @@ pub struct Metrics {
     pub journal_batch_receipts: Histogram,
     /// The size of the journal's files.
     pub journal_bytes: IntGauge,
+    /// Whether the last write to the journal succeeded.
+    pub journal_takes_writes: IntGauge,
     /// Receipts that a sink has still to get, by sink.
     pub sink_lag_receipts: IntGaugeVec,
     /// Age of the oldest of them, by sink.
@@ -95,6 +97,10 @@ impl Metrics {
                     .buckets(RECEIPTS.to_vec()),
             )?,
             journal_bytes: IntGauge::new("journal_bytes", "Size of the journal's files.")?,
+            journal_takes_writes: IntGauge::new(
+                "journal_takes_writes",
+                "0 while the journal cannot be written; always 1 without a journal.",
+            )?,
             sink_lag_receipts: gauges(
                 "sink_lag_receipts",
                 "Receipts that a sink has still to get.",
@@ -160,7 +166,7 @@ impl Metrics {
         let labels = ["version", "commit"];
         let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
-        let all: [Box<dyn Collector>; 22] = [
+        let all: [Box<dyn Collector>; 23] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -168,6 +174,7 @@ impl Metrics {
             Box::new(self.journal_commit_seconds.clone()),
             Box::new(self.journal_batch_receipts.clone()),
             Box::new(self.journal_bytes.clone()),
+            Box::new(self.journal_takes_writes.clone()),
             Box::new(self.sink_lag_receipts.clone()),
             Box::new(self.sink_oldest_seconds.clone()),
             Box::new(self.sink_paused.clone()),
@@ -203,6 +210,13 @@ impl Metrics {
             secret_uses: self.secret_uses.clone(),
             callers: RwLock::default(),
         }
+    }
+
+    /// Shows a vendor's counters at 0. What loses receipts is among them, so that even the first one is a rise that an
+    /// alert sees.
+    pub fn announce(&self, vendor: VendorName) {
+        drop(self.of(vendor));
+        self.callbacks.with_label_values(&[vendor.as_str(), "unavailable", "unavailable"]).inc_by(0);
     }
 
     /// When each app's last authentic callback came, by vendor and app; `None` before the first.

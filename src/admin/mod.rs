@@ -142,6 +142,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     for (name, standing) in &admin.sinks.standings {
         standing.measure(name, head, &admin.metrics);
     }
+    admin.metrics.journal_takes_writes.set(admin.store.takes_writes().into());
     if let Some(journal) = admin.store.journal() {
         admin.metrics.journal_bytes.set(i64::try_from(journal.bytes()).unwrap_or(i64::MAX));
     }

@@ -123,5 +123,5 @@ fn announce_apps(config: &Config, vendors: &Vendors, metrics: &Metrics) {
             let _at_zero = metrics.last_callback_timestamp_seconds.with_label_values(&labels);
         }
     }
-    VendorName::ALL.into_iter().for_each(|name| drop(metrics.of(name)));
+    VendorName::ALL.into_iter().for_each(|name| metrics.announce(name));
 }
