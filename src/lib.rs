@@ -32,6 +32,7 @@ mod requeue;
 mod server;
 mod service;
 mod simulate;
+mod spans;
 mod store;
 mod tls;
 

@@ -68,6 +68,7 @@ pub fn stamp<'c>(
         vendor,
         scope,
         json,
+        trace: None,
     })
 }
 

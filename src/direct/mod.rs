@@ -95,7 +95,7 @@ impl Direct {
         let receipts = entries.into_iter().map(|entry| {
             committed.count_new(entry.scope);
             let seq = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-            Stored { seq, received_at: entry.received_at, json: entry.json }
+            Stored { seq, received_at: entry.received_at, json: entry.json, trace: entry.trace }
         });
         let (parcel, delivered) = Parcel::new(receipts.collect(), self.carriers.len(), room);
         for carrier in self.carriers.iter() {

@@ -8,6 +8,7 @@ use crate::callback_log::{Ended, Positions};
 use crate::journal::Committed;
 use crate::quarantine::Suspect;
 use crate::receipt::Proof;
+use crate::spans::{self, CallbackSpan};
 use crate::vendor::{Incoming, Outcome, Vendor};
 
 /// What could be told of a callback on its way.
@@ -30,6 +31,7 @@ pub(super) struct Ending<'r> {
     pub(super) begun: Instant,
     pub(super) known: Known<'r>,
     pub(super) outcome: Outcome,
+    pub(super) span: Option<Box<CallbackSpan>>,
 }
 
 impl Ending<'_> {
@@ -47,6 +49,20 @@ impl Ending<'_> {
             status,
             took,
             positions: committed.first.map(|first| Positions { first, last: last(first) }),
+        }
+    }
+
+    /// As its span tells it; the event's name only where it is proven.
+    pub(super) fn told(&self, status: u16) -> spans::Ended<'_> {
+        let Known { app, command, verified_by, committed } = &self.known;
+        spans::Ended {
+            app: *app,
+            event: command.as_deref().filter(|_| verified_by.is_some()),
+            outcome: self.outcome.as_str(),
+            reason: self.outcome.reason(),
+            new_receipts: committed.new_total(),
+            repeated_receipts: committed.repeated,
+            status,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, VendorMetrics};
 use crate::passthrough::{Forwarded, Passthrough};
 use crate::quarantine::Quarantine;
 use crate::receipt::VendorName;
+use crate::spans::{CallbackSpan, Came, Spans, Step};
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
 use crate::vendor::{
@@ -37,6 +38,7 @@ pub(crate) struct Ingest {
     by_vendor: [VendorMetrics; 4],
     callbacks: CallbackLog,
     log: LogLimit,
+    spans: Spans,
 }
 
 /// What goes back to a vendor.
@@ -91,7 +93,13 @@ impl Ingest {
     ) -> Self {
         let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
-        Self { store, quarantine, ban_guard, metrics, by_vendor, callbacks, log: LogLimit::default() }
+        let (log, spans) = (LogLimit::default(), Spans::off());
+        Self { store, quarantine, ban_guard, metrics, by_vendor, callbacks, log, spans }
+    }
+
+    /// The same, with a span for each callback.
+    pub(crate) fn with_spans(self, spans: Spans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Takes one callback from its last byte to its answer.
@@ -104,8 +112,11 @@ impl Ingest {
         request: Incoming,
         begun: Instant,
     ) -> Reply {
+        let span = self.span(vendor, &request, begun);
         let mut known = Known::default();
+        let step = span.as_ref().map(|span| span.step("verify and decode"));
         let read = self.read(vendor, &request, passthrough.is_some(), true, &mut known);
+        step.into_iter().for_each(Step::end);
         let (outcome, reply) = match read {
             Read::Neighbour { allow, onward } => {
                 let forwarded = match passthrough {
@@ -119,12 +130,17 @@ impl Ingest {
                 (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
             }
             Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
-            Read::Receipts(entries) => {
+            Read::Receipts(mut entries) => {
+                if let Some(context) = span.as_ref().and_then(|span| span.context()) {
+                    entries.iter_mut().for_each(|entry| entry.trace = Some(context.clone()));
+                }
+                let step = span.as_ref().map(|span| span.step("commit"));
                 let outcome = self.commit(vendor, &request, entries, &mut known.committed).await;
+                step.into_iter().for_each(Step::end);
                 (outcome, Reply::Ours(vendor.answer(&outcome)))
             }
         };
-        self.finish(&Ending { vendor, request: &request, begun, known, outcome }, reply)
+        self.finish(Ending { vendor, request: &request, begun, known, outcome, span }, reply)
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
@@ -171,7 +187,8 @@ impl Ingest {
         outcome: Outcome,
     ) -> Reply {
         let reply = Reply::Ours(vendor.answer(&outcome));
-        self.finish(&Ending { vendor, request, begun, known: Known::default(), outcome }, reply)
+        let (known, span) = (Known::default(), self.span(vendor, request, begun));
+        self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
     }
 
     fn metrics_of(&self, vendor: VendorName) -> &VendorMetrics {
@@ -259,8 +276,18 @@ impl Ingest {
         committed.count_in(self.metrics_of(vendor));
     }
 
-    fn finish(&self, ending: &Ending<'_>, reply: Reply) -> Reply {
-        let Ending { vendor, request, begun, outcome, .. } = ending;
+    fn span(&self, vendor: &dyn Vendor, request: &Incoming, begun: Instant) -> Option<Box<CallbackSpan>> {
+        self.spans.callback(&Came {
+            vendor: vendor.name(),
+            route: request.route(),
+            headers: &request.headers,
+            begun,
+        })
+    }
+
+    fn finish(&self, mut ending: Ending<'_>, reply: Reply) -> Reply {
+        let span = ending.span.take();
+        let Ending { vendor, request, begun, outcome, .. } = &ending;
         let reply = match reply {
             Reply::Ours(answer) => Reply::Ours(self.guard(*vendor, outcome, answer)),
             Reply::Theirs(forwarded) => Reply::Theirs(forwarded),
@@ -275,6 +302,9 @@ impl Ingest {
             self.quarantine.keep(suspect(*vendor, request, outcome));
         }
         self.callbacks.take(&ending.ended(status, took));
+        if let Some(span) = span {
+            span.end(&ending.told(status));
+        }
         reply
     }
 

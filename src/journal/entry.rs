@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Seq;
 use crate::metrics::VendorMetrics;
-use crate::receipt::{ReadReceipt, Scope, VendorName};
+use crate::receipt::{ReadReceipt, Scope, TraceContext, VendorName};
 
 /// The receipts of one callback. Most have one, which then needs no memory of its own.
 pub type Entries = SmallVec<[Entry; 1]>;
@@ -26,6 +26,8 @@ pub struct Entry {
     pub scope: Scope,
     /// The receipt, as one line of JSON without its end.
     pub json: Arc<str>,
+    /// The trace that its callback belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 impl Entry {
@@ -80,6 +82,8 @@ pub struct Stored {
     pub received_at: i64,
     /// The receipt, as one line of JSON without its end.
     pub json: Arc<str>,
+    /// The trace that its callback belonged to.
+    pub trace: Option<TraceContext>,
 }
 
 /// A receipt that a sink's destination refused for good.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{DeadLetter, JournalError, Seq, Stored};
+use crate::receipt::TraceContext;
 
 /// How many idle connections are kept.
 const KEPT: usize = 4;
@@ -66,7 +67,7 @@ impl Readers {
             )?;
             let rows =
                 statement.query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], stored)?;
-            rows.collect()
+            with_traces(connection, rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 
@@ -100,6 +101,7 @@ impl Readers {
                     page.receipts.push(receipt);
                 }
             }
+            page.receipts = with_traces(connection, page.receipts)?;
             Ok(page)
         })
     }
@@ -126,7 +128,7 @@ impl Readers {
             )?;
             let rows = statement
                 .query_map(params![sink, behind, i64::try_from(limit).unwrap_or(i64::MAX)], stored)?;
-            rows.collect()
+            with_traces(connection, rows.collect::<rusqlite::Result<_>>()?)
         })
     }
 
@@ -180,5 +182,22 @@ impl Readers {
 }
 
 pub(super) fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored { seq: row.get(0)?, received_at: row.get(1)?, json: row.get(2)? })
+    Ok(Stored { seq: row.get(0)?, received_at: row.get(1)?, json: row.get(2)?, trace: None })
+}
+
+/// Puts to receipts the traces that they belong to. Where nobody is followed that is one look at an empty table.
+fn with_traces(connection: &Connection, mut receipts: Vec<Stored>) -> rusqlite::Result<Vec<Stored>> {
+    let seqs = receipts.iter().map(|receipt| receipt.seq);
+    let (Some(first), Some(last)) = (seqs.clone().min(), seqs.max()) else { return Ok(receipts) };
+    let mut any =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM traces WHERE seq BETWEEN ?1 AND ?2)")?;
+    if !any.query_row([first, last], |row| row.get(0))? {
+        return Ok(receipts);
+    }
+    let mut find = connection.prepare_cached("SELECT context FROM traces WHERE seq = ?1")?;
+    for receipt in &mut receipts {
+        let context: Option<String> = find.query_row([receipt.seq], |row| row.get(0)).optional()?;
+        receipt.trace = context.as_deref().and_then(TraceContext::parse);
+    }
+    Ok(receipts)
 }

@@ -34,6 +34,16 @@ const STEPS: [&str; 1] = ["
     ) STRICT, WITHOUT ROWID;
 "];
 
+/// What is made where it is missing and makes no new format: a program that does not know it does no harm.
+///
+/// `traces` has a row only for a receipt whose callback was followed, so that nobody else pays for it.
+const BESIDE: &str = "
+    CREATE TABLE IF NOT EXISTS traces (
+        seq     INTEGER PRIMARY KEY,
+        context TEXT NOT NULL
+    ) STRICT;
+";
+
 /// The format that this program writes.
 pub(super) const FORMAT: i64 = STEPS.len() as i64;
 
@@ -41,9 +51,9 @@ pub(super) const FORMAT: i64 = STEPS.len() as i64;
 pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()> {
     let steps: String = STEPS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)).copied().collect();
     if steps.is_empty() {
-        return Ok(());
+        return connection.execute_batch(BESIDE);
     }
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        "BEGIN IMMEDIATE; {steps} {BESIDE} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn stored(seq: Seq, length: usize) -> Stored {
-        Stored { seq, received_at: 0, json: "x".repeat(length).into() }
+        Stored { seq, received_at: 0, json: "x".repeat(length).into(), trace: None }
     }
 
     fn seqs(tail: &Tail, after: Seq, limit: usize) -> Option<Vec<Seq>> {

@@ -230,6 +230,7 @@ struct Statements<'c> {
     commit: Statement<'c>,
     rollback: Statement<'c>,
     insert: Statement<'c>,
+    trace: Statement<'c>,
     find: Statement<'c>,
     advance: Statement<'c>,
 }
@@ -244,6 +245,7 @@ impl<'c> Statements<'c> {
                 "INSERT INTO receipts (seq, received_at, key, json) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (key) DO NOTHING",
             )?,
+            trace: connection.prepare("INSERT INTO traces (seq, context) VALUES (?1, ?2)")?,
             find: connection.prepare("SELECT json FROM receipts WHERE key = ?1")?,
             advance: connection.prepare(
                 "INSERT INTO cursors (sink, seq) VALUES (?1, ?2) \
@@ -265,7 +267,11 @@ impl<'c> Statements<'c> {
                 *head += 1;
                 committed.first.get_or_insert(*head);
                 committed.count_new(entry.scope);
-                fresh.push(Stored { seq: *head, received_at: entry.received_at, json: entry.json });
+                if let Some(trace) = &entry.trace {
+                    self.trace.execute(params![*head, trace.as_str()])?;
+                }
+                let (received_at, json) = (entry.received_at, entry.json);
+                fresh.push(Stored { seq: *head, received_at, json, trace: entry.trace });
                 continue;
             }
             committed.repeated += 1;
@@ -361,6 +367,10 @@ fn prune(
     drop(rows);
     let Some(through) = through else { return Ok(0) };
     let deleted = connection.execute("DELETE FROM receipts WHERE seq <= ?1", [through])?;
+    connection.execute(
+        "DELETE FROM traces WHERE seq <= ?1 AND seq NOT IN (SELECT seq FROM dead_letters)",
+        [through],
+    )?;
     mark(connection, PRUNED_MARK, through)?;
     Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
 }

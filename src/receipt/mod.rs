@@ -5,6 +5,7 @@ mod extra;
 mod id;
 mod schema;
 mod timestamp;
+mod trace;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,7 @@ pub use extra::{Extra, Fact};
 pub use id::{Key, ReceiptId};
 pub use schema::schema;
 pub use timestamp::Timestamp;
+pub use trace::TraceContext;
 
 /// One reader and one read position, as one vendor reported it.
 ///

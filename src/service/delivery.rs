@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::RunError;
+use super::traced::traced;
 use crate::config::{AckAfter, Config};
 use crate::direct::{Destination, Direct};
 use crate::dispatch::{Dispatcher, Handle, Standing};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::sink::{self, Sink};
+use crate::spans::Spans;
 use crate::store::Store;
 
 /// What delivers, and what can be seen of it.
@@ -36,11 +38,13 @@ impl Delivery {
     pub(super) async fn start(
         config: &Config,
         metrics: &Metrics,
+        spans: &Spans,
         tasks: &TaskTracker,
     ) -> Result<Self, RunError> {
         let mut destinations = BTreeMap::new();
         for (name, config) in &config.sinks {
             let sink = sink::open(config).map_err(|why| RunError::Sink { name: name.clone(), why })?;
+            let sink = traced(name, sink, spans);
             let destination = Destination { config: config.clone(), sink, standing: Arc::default() };
             destinations.insert(name.clone(), destination);
             metrics.dead_letters.with_label_values(&[name]).set(0);

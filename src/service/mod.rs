@@ -4,6 +4,7 @@
 mod delivery;
 mod housekeeping;
 mod reload;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::server::connection::{Bounds, Patience, serve};
 use crate::server::health::Health;
 use crate::server::{Door, Public};
 use crate::sink::BoxError;
+use crate::spans::Spans;
 use crate::state::State;
 use delivery::Delivery;
 use housekeeping::housekeeping;
@@ -80,8 +82,9 @@ pub enum RunError {
 pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Result<(), RunError> {
     let metrics = Metrics::new()?;
     let tasks = TaskTracker::new();
+    let spans = Spans::start();
     let Delivery { store, sinks, standings, handles, flushed, give_up } =
-        Delivery::start(&config, &metrics, &tasks).await?;
+        Delivery::start(&config, &metrics, &spans, &tasks).await?;
     let journal = store.journal().cloned();
     let quarantine = open_quarantine(&config, &metrics)?;
     let served = serve_vendors(&config, &metrics).map_err(RunError::Passthrough)?;
@@ -90,7 +93,8 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let state = start_state(&config, journal.as_ref(), &tasks, &admin_stop);
     let ban_guard = config.vendors.easemob.ban_guard;
     let callbacks = CallbackLog::new(config.callback_log);
-    let ingest = Arc::new(Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone(), callbacks));
+    let ingest = Ingest::new(store.clone(), quarantine, ban_guard, metrics.clone(), callbacks);
+    let ingest = Arc::new(ingest.with_spans(spans.clone()));
     let health = Health::new(store.clone());
     let door = Door::new(ingest.clone(), served, config.server.clone());
     let admin = Admin {
@@ -154,6 +158,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     if let Some(ingest) = Arc::into_inner(ingest) {
         ingest.close();
     }
+    spans.close().await;
     Ok(())
 }
 

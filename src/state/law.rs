@@ -82,7 +82,7 @@ fn receipt() -> impl Strategy<Value = Stored> {
             field("counts", counts.map(|(read, unread)| format!(r#"{{"read":{read},"unread":{unread}}}"#)));
             field("read_at", Some(read_at.map_or("null".to_owned(), |second| format!("\"{}\"", time(second)))));
             json.push('}');
-            Stored { seq: 1, received_at: 1_763_625_600_000 + i64::from(received), json: json.into() }
+            Stored { seq: 1, received_at: 1_763_625_600_000 + i64::from(received), json: json.into(), trace: None }
         },
     )
 }

@@ -33,6 +33,11 @@ impl Incoming {
         self.uri.path().get(self.tail_at..).unwrap_or_default()
     }
 
+    /// The vendor's route, and nothing of what stands behind it in the path.
+    pub fn route(&self) -> &str {
+        self.uri.path().get(..self.tail_at).unwrap_or_default()
+    }
+
     /// The raw query, without the question mark.
     pub fn query(&self) -> &str {
         self.uri.query().unwrap_or_default()

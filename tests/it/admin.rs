@@ -140,6 +140,7 @@ async fn the_metrics_are_all_there_and_none_names_a_user() {
         "journal_commit_seconds_sum",
         "journal_batch_receipts_sum",
         "journal_bytes",
+        "journal_takes_writes",
         "sink_lag_receipts",
         "sink_oldest_seconds",
         "sink_deliveries_total",

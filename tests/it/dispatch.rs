@@ -108,6 +108,7 @@ impl Scene {
                 vendor: VendorName::OpenIm,
                 scope: Scope::Message,
                 json: format!("{{\"id\":\"{}\"}}", id(*self.journal.head().borrow() + 1)).into(),
+                trace: None,
             };
             self.journal.commit(smallvec::smallvec![entry]).await.unwrap();
         }

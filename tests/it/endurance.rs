@@ -56,6 +56,7 @@ pub(crate) fn entry(receipt: &Value) -> Entry {
         vendor: VendorName::Easemob,
         scope: Scope::Message,
         json: receipt.to_string().into(),
+        trace: None,
     }
 }
 

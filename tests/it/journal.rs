@@ -21,6 +21,7 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
         vendor: VendorName::Easemob,
         scope: Scope::Message,
         json: format!("{{\"key\":{key:?}}}").into(),
+        trace: None,
     }
 }
 

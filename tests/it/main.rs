@@ -44,6 +44,8 @@ mod sink_redis;
 mod state;
 mod stream;
 mod tidy;
+#[cfg(all(feature = "otel", feature = "sink-http"))]
+mod traces;
 mod upstream;
 mod vendor;
 mod wire;

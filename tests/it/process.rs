@@ -52,6 +52,13 @@ impl Process {
         Self::start_by(command)
     }
 
+    /// Starts it with more in its environment.
+    pub(crate) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = readhook();
+        command.envs(environment.iter().copied()).arg("--config").arg(config);
+        Self::start_by(command)
+    }
+
     /// Starts it behind a line of the shell that prepares something, and then becomes it.
     pub(crate) fn start_behind(preparation: &str, config: &Path) -> Self {
         Self::start_by(shell(Command::new("sh"), preparation, config))

@@ -115,7 +115,7 @@ fn receipt_in(message: &OwnedMessage) -> Value {
 
 fn stored(receipt: &Value) -> Stored {
     let seq = receipt["message_seq"].as_i64().unwrap();
-    Stored { seq, received_at: 1_767_323_045_678, json: receipt.to_string().into() }
+    Stored { seq, received_at: 1_767_323_045_678, json: receipt.to_string().into(), trace: None }
 }
 
 fn batch(count: u64) -> Vec<Stored> {
@@ -183,6 +183,25 @@ impl Dispatching {
 
     async fn ended(self) {
         timeout(PATIENCE, self.task).await.expect("it ends").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_goes_out_as_headers() {
+    let cluster = Cluster::with(1);
+    let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut batch = batch(2);
+    batch[0].trace = readhook::receipt::TraceContext::parse(context);
+    timeout(ENOUGH, cluster.sink("").deliver(&batch)).await.unwrap().unwrap();
+    let named = |message: &OwnedMessage, name: &str| {
+        let headers = message.headers().unwrap();
+        let found = headers.iter().find(|header| header.key == name);
+        found.map(|header| String::from_utf8(header.value.unwrap().to_vec()).unwrap())
+    };
+    let messages = cluster.messages();
+    for name in ["traceparent", "ce_traceparent"] {
+        assert_eq!(named(&messages[0], name).as_deref(), Some(context), "{name}");
+        assert_eq!(named(&messages[1], name), None, "{name}");
     }
 }
 

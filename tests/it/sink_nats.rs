@@ -39,7 +39,7 @@ fn sink(address: impl std::fmt::Display, more: &str) -> std::sync::Arc<dyn Sink>
 }
 
 fn stored(receipt: &Value) -> Stored {
-    Stored { seq: 1, received_at: 1, json: receipt.to_string().into() }
+    Stored { seq: 1, received_at: 1, json: receipt.to_string().into(), trace: None }
 }
 
 fn batch(numbers: std::ops::RangeInclusive<u64>) -> Vec<Stored> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 29] = [
+const MAY_USE: [(&str, &[&str]); 30] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
     ("tls", &["config"]),
+    ("spans", &["config", "receipt", "tls"]),
     ("vendor", &["config", "receipt"]),
     ("journal", &["config", "log_limit", "metrics", "receipt"]),
     ("quarantine", &["config", "metrics", "receipt"]),
@@ -38,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "passthrough",
             "quarantine",
             "receipt",
+            "spans",
             "stamp",
             "store",
             "vendor",
@@ -99,6 +101,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "receipt",
             "server",
             "sink",
+            "spans",
             "state",
             "store",
             "tls",
@@ -135,7 +138,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
 ];
 
 /// Crates that end in one room.
-const ENDS_IN: [(&str, &[&str]); 18] = [
+const ENDS_IN: [(&str, &[&str]); 22] = [
     ("axum", &["server", "admin", "console"]),
     ("maud", &["console"]),
     ("rusqlite", &["journal", "quarantine", "state"]),
@@ -149,6 +152,10 @@ const ENDS_IN: [(&str, &[&str]); 18] = [
     ("rustls", &["tls", "sink"]),
     ("reqwest", &["sink"]),
     ("hmac", &["sink"]),
+    ("opentelemetry", &["spans"]),
+    ("opentelemetry_http", &["spans"]),
+    ("opentelemetry_otlp", &["spans"]),
+    ("opentelemetry_sdk", &["spans"]),
     ("async_nats", &["sink"]),
     ("rdkafka", &["sink"]),
     ("redis", &["sink"]),

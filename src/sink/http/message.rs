@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{HttpMode, SigningKey};
 use crate::journal::Stored;
+use crate::receipt::TraceContext;
 use crate::sink::BoxError;
 use crate::sink::cloud_event;
 use crate::sink::facts::Facts;
@@ -26,6 +27,8 @@ pub(super) struct Message {
     pub(super) id: String,
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
+    /// The trace of the one event; a batch is of many.
+    pub(super) traceparent: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -41,6 +44,10 @@ struct Event<'a> {
     subject: Option<&'a str>,
     datacontenttype: &'static str,
     partitionkey: String,
+    /// The extension for distributed tracing,
+    /// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md>.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
     data: &'a RawValue,
 }
 
@@ -57,11 +64,13 @@ impl Message {
                 id: event.id.to_owned(),
                 content_type: "application/cloudevents+json; charset=UTF-8",
                 body: serde_json::to_vec(event)?.into(),
+                traceparent: event.traceparent.map(str::to_owned),
             },
             (HttpMode::Single | HttpMode::Batch, events) => Self {
                 id: batch_id(events),
                 content_type: "application/cloudevents-batch+json; charset=UTF-8",
                 body: serde_json::to_vec(events)?.into(),
+                traceparent: None,
             },
         })
     }
@@ -97,6 +106,7 @@ impl<'a> Event<'a> {
             subject: facts.conversation.id.as_deref().filter(|id| !id.is_empty()),
             datacontenttype: "application/json",
             partitionkey: facts.conversation_key(),
+            traceparent: receipt.trace.as_ref().map(TraceContext::as_str),
             data: serde_json::from_str(&receipt.json)?,
         })
     }

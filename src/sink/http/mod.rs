@@ -100,6 +100,9 @@ impl Http {
         if let Some(signatures) = message.signatures(&self.config.secrets, &timestamp)? {
             request = request.header("webhook-signature", signatures);
         }
+        if let Some(traceparent) = &message.traceparent {
+            request = request.header("traceparent", traceparent);
+        }
         let mut response = request.send().await.map_err(in_words)?;
         let (text, end) = read(&mut response).await;
         if response.status().is_success() {

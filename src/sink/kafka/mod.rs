@@ -22,7 +22,7 @@ use connection::Connection;
 use settings::{REQUEST_BYTES, Settings};
 
 /// What a message is on its way beside its payload, its key and its id, at the most and roughly, in bytes.
-const ENVELOPE: usize = 512;
+const ENVELOPE: usize = 704;
 
 /// A topic.
 pub(super) struct Kafka {
@@ -212,6 +212,11 @@ impl Message<'_> {
             headers.into_iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
                 all.insert(Header { key, value: Some(value) })
             });
+        // For tracing libraries, and as the extension of CloudEvents.
+        let headers = self.receipt.trace.iter().fold(headers, |all, trace| {
+            let value = Some(trace.as_str());
+            all.insert(Header { key: "traceparent", value }).insert(Header { key: "ce_traceparent", value })
+        });
         FutureRecord::to(topic)
             .key(&*self.key)
             .payload(&*self.receipt.json)

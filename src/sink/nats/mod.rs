@@ -143,6 +143,9 @@ impl JetStream {
         headers.insert(header::NATS_MESSAGE_ID, id);
         headers.insert(header::NATS_EXPECTED_STREAM, self.stream.as_str());
         headers.insert("Content-Type", "application/json");
+        if let Some(trace) = &receipt.trace {
+            headers.insert("traceparent", trace.as_str());
+        }
         let payload = Bytes::copy_from_slice(receipt.json.as_bytes());
         let published =
             connection.context().publish_with_headers(subject(&self.prefix, facts), headers, payload);

@@ -98,6 +98,9 @@ impl Stream {
             }
             pipeline.arg("*").arg("id").arg(&*facts.id).arg("vendor").arg(&*facts.vendor);
             pipeline.arg("app").arg(&*facts.app).arg("receipt").arg(&*receipt.json);
+            if let Some(trace) = &receipt.trace {
+                pipeline.arg("traceparent").arg(trace.as_str());
+            }
         }
         pipeline.cmd("EXEC");
         self.wait(&mut pipeline, 2);

@@ -124,7 +124,7 @@ async fn a_refusal_is_heard_while_the_batch_is_still_going_out() {
     let mut fat = receipt(1);
     // More than sockets hold.
     fat["extra"]["fat"] = "x".repeat(20 << 20).into();
-    let fat = Stored { seq: 1, received_at: 1, json: fat.to_string().into() };
+    let fat = Stored { seq: 1, received_at: 1, json: fat.to_string().into(), trace: None };
     for mode in ["single", "batch"] {
         let sink = sink(&receiver.url(), &format!("mode = \"{mode}\""));
         let (refused, why) = rejected(sink.deliver(std::slice::from_ref(&fat)).await);

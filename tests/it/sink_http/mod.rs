@@ -39,6 +39,7 @@ fn batch(count: u64) -> Vec<Stored> {
             seq: number.cast_signed(),
             received_at: 1_767_323_045_678,
             json: receipt(number).to_string().into(),
+            trace: None,
         })
         .collect()
 }

@@ -24,6 +24,7 @@ fn stored(receipts: &[Value]) -> Vec<Stored> {
         seq,
         received_at: 1_767_323_045_678,
         json: receipt.to_string().into(),
+        trace: None,
     };
     (1..).zip(receipts).map(stored).collect()
 }

@@ -36,6 +36,7 @@ async fn deliver(sink: &Arc<dyn Sink>, numbers: RangeInclusive<u64>) -> Result<(
         seq: number.cast_signed(),
         received_at: 1_767_323_045_678,
         json: receipt(number).to_string().into(),
+        trace: None,
     };
     let batch: Vec<Stored> = numbers.map(stored).collect();
     timeout(PATIENCE, sink.deliver(&batch)).await.expect("an answer in time")
