@@ -32,6 +32,14 @@ impl Kind {
         }
     }
 
+    /// Whether what is acknowledged must be found at the other end.
+    pub(super) fn is_of_a_read(self) -> bool {
+        match self {
+            Self::Read | Self::Repeat => true,
+            Self::Neighbour | Self::Malformed | Self::BadSignature => false,
+        }
+    }
+
     /// Whether it is wrong on purpose.
     pub(super) fn is_bad(self) -> bool {
         match self {

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::callback::Callback;
 use super::dialect::{Answer, Dialect};
+use super::ledger::Ledger;
 use super::line::{Failure, Line, Lines};
 use super::pace::{Pace, counted_from};
 use super::source::Source;
@@ -41,6 +42,7 @@ pub(super) struct Lane {
     pub(super) pace: Mutex<Pace>,
     pub(super) tally: Mutex<Tally>,
     pub(super) ban: Mutex<BanLedger>,
+    pub(super) ledger: Option<Arc<Ledger>>,
     /// No further callbacks.
     pub(super) stop: CancellationToken,
     /// No further waiting for answers either.
@@ -117,7 +119,10 @@ impl Lane {
         for tries in 1.. {
             let got = self.exchange(line, callback).await;
             let now = Instant::now();
-            locked(&self.tally).answered(self.dialect, callback, &got, since, now);
+            let as_promised = locked(&self.tally).answered(self.dialect, callback, &got, since, now);
+            if let Some(ledger) = self.ledger.as_ref().filter(|_| as_promised && callback.kind.is_of_a_read()) {
+                ledger.note(self.vendor, callback);
+            }
             if matches!(got, Err(Failure::Connect)) {
                 sleep(AFTER_NO_CONNECTION).await;
             }

@@ -8,6 +8,7 @@ mod caller;
 mod dialect;
 mod easemob;
 mod lane;
+mod ledger;
 mod line;
 mod openim;
 mod pace;
@@ -36,6 +37,7 @@ use crate::tls;
 pub(crate) use address::Address;
 use caller::Caller;
 use lane::Lane;
+pub(crate) use ledger::Ledger;
 use line::Lines;
 pub(crate) use pace::Limits;
 use pace::Pace;
@@ -145,6 +147,8 @@ pub(crate) struct Plan {
     /// When the first callback happens, in milliseconds of Unix time; without it, times are the clock's.
     pub(crate) start_ms: Option<i64>,
     pub(crate) vendor_behaviour: bool,
+    /// Where acknowledged reads are noted; whoever gave it finishes it.
+    pub(crate) ledger: Option<Arc<Ledger>>,
 }
 
 /// Sends it all and says what came of it. `done` grows with every callback that has ended; `stop` ends the run early, and
@@ -157,8 +161,8 @@ pub(crate) async fn run(
     stop: CancellationToken,
     done: Arc<AtomicU64>,
 ) -> Result<Report, tls::Error> {
-    let Plan { apps, limits, concurrency, timeout, shares, population, seed, start_ms, vendor_behaviour } =
-        plan;
+    let Plan { apps, limits, concurrency, timeout, shares, population, .. } = plan;
+    let Plan { seed, start_ms, vendor_behaviour, ledger, .. } = plan;
     let parts = apps.len().max(1);
     let cut_off = CancellationToken::new();
     let mut lanes = Vec::new();
@@ -188,6 +192,7 @@ pub(crate) async fn run(
             pace: Mutex::new(Pace::begin(limits)),
             tally: Mutex::new(Tally::new(vendor_behaviour)),
             ban: Mutex::new(BanLedger::default()),
+            ledger: ledger.clone(),
             stop: stop.child_token(),
             cut_off: cut_off.clone(),
             done: done.clone(),

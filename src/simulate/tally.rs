@@ -107,7 +107,7 @@ impl Tally {
         self.first = self.first.or(Some(now));
     }
 
-    /// Counts a request and its answer. `since` is when it was due.
+    /// Counts a request and its answer, and says whether that was the promised one. `since` is when it was due.
     pub(super) fn answered(
         &mut self,
         dialect: &Dialect,
@@ -115,14 +115,14 @@ impl Tally {
         got: &Result<Answer, Failure>,
         since: Instant,
         now: Instant,
-    ) {
+    ) -> bool {
         self.sent += 1;
         self.last = Some(now);
         let answer = match got {
             Ok(answer) => answer,
             Err(failure) => {
                 *self.failures.entry(*failure).or_default() += 1;
-                return;
+                return false;
             }
         };
         if let Some(latencies) = &mut self.latencies {
@@ -135,6 +135,7 @@ impl Tally {
         } else {
             dialect.judge(callback, answer)
         };
+        let as_promised = verdict == Verdict::Expected;
         match verdict {
             Verdict::Expected => {
                 self.expected += 1;
@@ -156,6 +157,7 @@ impl Tally {
                 }
             }
         }
+        as_promised
     }
 
     /// Counts what a vendor makes of a callback in the end.

@@ -3,15 +3,15 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::house::PATIENCE;
 use crate::vendor::Callback;
 
-/// A connection.
-pub(crate) struct Raw(BufReader<TcpStream>);
+/// A connection, in clear or not.
+pub(crate) struct Raw<S = TcpStream>(BufReader<S>);
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,15 @@ impl Raw {
         Self::over(TcpStream::connect(address).await.unwrap())
     }
 
+    /// The connection itself, for who wants to see a write fail or stall.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        self.0.get_mut()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// On a connection that is there already.
-    pub(crate) fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
@@ -42,11 +49,6 @@ impl Raw {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = timeout(PATIENCE, self.0.get_mut().write_all(bytes.as_ref())).await;
         let _closed = sent.expect("the bytes should be taken");
-    }
-
-    /// The connection itself, for who wants to see a write fail or stall.
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        self.0.get_mut()
     }
 
     /// The next answer; `None` when the connection ends before it.

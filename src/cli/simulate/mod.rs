@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, complain, load, print, say};
 use crate::clock;
 use crate::receipt::Timestamp;
-use crate::simulate::{App, Limits, Plan, Population, Report, Shares, run};
+use crate::simulate::{App, Ledger, Limits, Plan, Population, Report, Shares, run};
 use verify::verify;
 use what::Format;
 pub(super) use what::What;
@@ -42,6 +42,10 @@ pub(super) fn simulate(file: Option<&Path>, what: What) -> Exit {
         say("the shares of duplicates, malformed, badly signed and neighbours are more than all callbacks");
         return Exit::Usage;
     }
+    let ledger = match what.acknowledged.as_deref().map(ledger).transpose() {
+        Ok(ledger) => ledger,
+        Err(exit) => return exit,
+    };
     let mut random = [0; 4];
     // Without randomness the seed 0 is as good as any; it is in the report.
     let _filled = getrandom::fill(&mut random);
@@ -56,6 +60,7 @@ pub(super) fn simulate(file: Option<&Path>, what: What) -> Exit {
         seed: what.seed.unwrap_or_else(|| u32::from_le_bytes(random).into()),
         start_ms: what.start_time.map(Timestamp::as_millis),
         vendor_behaviour: what.vendor_behaviour,
+        ledger: ledger.clone(),
     };
     announce(&plan);
     // The receiver is often on the same machine; it gets the other half.
@@ -86,7 +91,21 @@ pub(super) fn simulate(file: Option<&Path>, what: What) -> Exit {
             }
         }
     }
-    tell(&report, what.format)
+    let told = tell(&report, what.format);
+    match ledger.map(|ledger| ledger.finish()) {
+        Some(Err(error)) => {
+            say(&format!("--acknowledged: {error}"));
+            told.max(Exit::Io)
+        }
+        Some(Ok(())) | None => told,
+    }
+}
+
+fn ledger(path: &Path) -> Result<Arc<Ledger>, Exit> {
+    Ledger::begin(path).map(Arc::new).map_err(|error| {
+        say(&format!("--acknowledged `{}`: {error}", path.display()));
+        Exit::Io
+    })
 }
 
 /// Says what will be sent where, before anything is.

@@ -1,6 +1,7 @@
 //! The arguments of `readhook simulate`, each read into what it is.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::receiver::{Receiver, Whose};
@@ -62,6 +63,9 @@ pub(in crate::cli) struct What {
     /// Ask the receiver's admin API, when all is sent, whether the receipts are stored. With the configuration's token.
     #[arg(long, value_name = "ADMIN-URL")]
     pub(super) verify: Option<String>,
+    /// Write each read that was acknowledged to this file, a line of JSON each, over what it holds.
+    #[arg(long, value_name = "FILE")]
+    pub(super) acknowledged: Option<PathBuf>,
     /// How the report is printed.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: Format,

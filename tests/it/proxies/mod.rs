@@ -1,6 +1,8 @@
 //! With nginx and HAProxy in front, each with its ways: who the client is, that nothing of path and query is
-//! touched, and what becomes of slow, large and broken bodies.
+//! touched, and what becomes of slow, large and broken bodies. `examples` does so with the very files of `deploy/`.
 
+mod deployed;
+mod examples;
 mod front;
 
 use std::net::SocketAddr;
