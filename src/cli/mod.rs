@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, and which subcommand they mean.
 
 mod ask;
+mod backup;
 mod check;
 mod errand;
 mod events;
@@ -73,6 +74,8 @@ enum Command {
     Tail(tail::Which),
     /// Write the journal's receipts as lines of JSON or as CSV; also beside a running service.
     Export(export::Which),
+    /// Copy the journal to a file, to restore it from; also beside a running service.
+    Backup(backup::Where),
     /// Send callbacks as a vendor would, correctly signed, and say how they were answered: to try a receiver, and to load it.
     Simulate(Box<simulate::What>),
     /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Explain(what) => explain::explain(file.as_deref(), what),
         Command::Tail(which) => tail::tail(file.as_deref(), &which),
         Command::Export(which) => export::export(file.as_deref(), &which),
+        Command::Backup(place) => backup::backup(file.as_deref(), &place),
         Command::Simulate(what) => simulate::simulate(file.as_deref(), *what),
         Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
     };

@@ -3,6 +3,7 @@
 //! vendors or sinks.
 
 mod archive;
+mod backup;
 mod checkpoint;
 mod entry;
 mod error;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use archive::Archive;
+pub use backup::{Backup, BackupError, Copied};
 pub use entry::{Committed, DeadLetter, Entries, Entry, Stored};
 pub use error::{JournalError, OpenError};
 pub use open::{Probe, probe};

@@ -30,10 +30,15 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The folder that a file lies in.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Opens for writing.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     std::fs::create_dir_all(folder).map_err(io)?;
     let lock = lock(path)?;
     let is_new = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
@@ -141,7 +146,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The newest position ever given out, which retention may have forgotten the receipt of.
-fn head(connection: &Connection) -> rusqlite::Result<Seq> {
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<Seq> {
     connection.query_row(
         "SELECT max(coalesce((SELECT max(seq) FROM receipts), 0), \
                     coalesce((SELECT value FROM marks WHERE name = 'pruned'), 0))",

@@ -120,7 +120,8 @@ impl Lane {
             let got = self.exchange(line, callback).await;
             let now = Instant::now();
             let as_promised = locked(&self.tally).answered(self.dialect, callback, &got, since, now);
-            if let Some(ledger) = self.ledger.as_ref().filter(|_| as_promised && callback.kind.is_of_a_read()) {
+            if let Some(ledger) = self.ledger.as_ref().filter(|_| as_promised && callback.kind.is_of_a_read())
+            {
                 ledger.note(self.vendor, callback);
             }
             if matches!(got, Err(Failure::Connect)) {

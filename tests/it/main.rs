@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic that names its line is the report")]
 
 mod admin;
+mod backup;
 mod callback_log;
 mod cli;
 mod configuration;

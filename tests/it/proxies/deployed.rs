@@ -74,12 +74,16 @@ impl Example {
                 let site = format!("https://localhost:{} {{\n\tbind 127.0.0.1\n", address.port());
                 let words = [
                     ("127.0.0.1:8080", upstream.to_string()),
-                    ("\nim-hooks.example.com {\n", format!("\n{site}\ttls {folder}/tls.crt {folder}/tls.key\n")),
+                    (
+                        "\nim-hooks.example.com {\n",
+                        format!("\n{site}\ttls {folder}/tls.crt {folder}/tls.key\n"),
+                    ),
                     // Its own listeners are machine-wide.
                     ("\n{\n", "\n{\n\tadmin off\n\tauto_https disable_redirects\n".to_owned()),
                     ("\tlog {\n", format!("\tlog {{\n\t\toutput file {folder}/caddy.log\n")),
                 ];
-                std::fs::write(dir.join("Caddyfile"), replaced(&text("deploy/caddy/Caddyfile"), &words)).unwrap();
+                std::fs::write(dir.join("Caddyfile"), replaced(&text("deploy/caddy/Caddyfile"), &words))
+                    .unwrap();
                 let mut command = Command::new(program("caddy"));
                 command.args(["run", "--adapter", "caddyfile", "--config", &format!("{folder}/Caddyfile")]);
                 command.env("HOME", dir).env("XDG_DATA_HOME", dir).env("XDG_CONFIG_HOME", dir);

@@ -11,7 +11,7 @@ use super::deployed::{Deployed, Example};
 use crate::fixtures::{Case, cases};
 use crate::hostile::{ALLOW, of_each};
 use crate::house::{House, demo};
-use crate::raw::{Raw, padded, posted, request};
+use crate::raw::{Raw, padded, request};
 use crate::servers::{free_address, program};
 use crate::upstream::{Manner, Upstream};
 use crate::vendor::openim;
@@ -175,11 +175,17 @@ async fn a_body_past_the_limit_is_refused_in_each_vendors_words() {
             }
             // In chunks: how long it is shows only as it comes.
             let (target, body) = (openim(1).target, vec![b' '; size]);
-            let head = format!("POST {target} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n");
+            let head = format!(
+                "POST {target} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n"
+            );
             let mut client = proxy.client(HERE).await;
             client.send([head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat()).await;
             let answer = client.answer().await;
-            assert_eq!(answer.as_ref().map(|it| it.says()), Some((413, ALLOW)), "{example:?}: chunked {size}");
+            assert_eq!(
+                answer.as_ref().map(|it| it.says()),
+                Some((413, ALLOW)),
+                "{example:?}: chunked {size}"
+            );
         }
         assert!(house.receipts().await.is_empty());
         for callback in of_each(7) {

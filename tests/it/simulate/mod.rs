@@ -5,6 +5,7 @@ mod behaviour;
 mod bytes;
 mod command;
 mod examples;
+mod ledger;
 
 use std::path::Path;
 use std::process::Output;
