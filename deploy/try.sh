@@ -60,7 +60,7 @@ until_answers() {
 }
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -keyout "$folder/tls.key" -out "$folder/tls.crt" 2>"$folder/openssl.log" ||
+    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout "$folder/tls.key" -out "$folder/tls.crt" 2>"$folder/openssl.log" ||
     fail "openssl: $(cat "$folder/openssl.log")"
 
 free_port && nats=$port
@@ -145,6 +145,7 @@ until_acknowledged() {
 }
 until_acknowledged $((callbacks / 3)) "replica 2 is killed"
 kill -KILL "${replicas[1]}"
+{ wait "${replicas[1]}" || true; } 2>/dev/null # without the shell's own word about it
 until_acknowledged $((callbacks * 2 / 3)) "nginx is stopped and started again"
 kill -TERM "$nginx"
 wait "$nginx" || true

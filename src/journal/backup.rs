@@ -3,9 +3,9 @@
 //! anew meanwhile. SQLite's own backup would begin again with every commit, or hold one snapshot for as long as it takes. One
 //! last read then brings what has come since, with cursors, dead letters and marks.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -110,14 +110,15 @@ impl Backup {
         }
         let io = |source| BackupError::Io { path: to.to_owned(), source };
         let part = beside(to, ".part");
-        // It says who has read what, as the journal does.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&part);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&part);
         let file = file.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(BackupError::Held { path: part }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
+        // It will say who has read what.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
         // What a copy left that was killed.
         file.set_len(0).map_err(io)?;
         let target = prepare(&part).map_err(|error| io(io::Error::other(error.to_string())))?;

@@ -11,10 +11,10 @@ use super::deployed::{Deployed, Example};
 use crate::fixtures::{Case, cases};
 use crate::hostile::{ALLOW, of_each};
 use crate::house::{House, demo};
-use crate::raw::{Raw, padded, request};
+use crate::raw::{self, Raw};
 use crate::servers::{free_address, program};
 use crate::upstream::{Manner, Upstream};
-use crate::vendor::openim;
+use crate::vendor::{Callback, openim};
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const TARGETS: [&str; 5] = [
@@ -24,6 +24,21 @@ const TARGETS: [&str; 5] = [
     "/webhooks/tencent?SdkAppid=1400000000&GroupId=@TGS#1ABC&CallbackCommand=Group.CallbackAfterReadReceipt",
     "/webhooks/rongcloud?appKey=a&nonce=1;2&timestamp=3&signature=~!*'()$,:@/?",
 ];
+
+/// A request for the host that the certificate names: Caddy looks at that.
+fn request(target: &str, fields: &str, body: &[u8]) -> Vec<u8> {
+    for_localhost(&raw::request(target, fields, body))
+}
+
+fn padded(callback: &Callback, size: usize) -> Vec<u8> {
+    for_localhost(&raw::padded(callback, size))
+}
+
+fn for_localhost(request: &[u8]) -> Vec<u8> {
+    let field = b"\r\nhost: x\r\n";
+    let at = request.windows(field.len()).position(|bytes| bytes == field).unwrap();
+    [&request[..at], b"\r\nhost: localhost\r\n", &request[at + field.len()..]].concat()
+}
 
 /// As `deploy/` says it is to be set behind a proxy.
 fn behind_a_proxy(text: &str) -> String {
@@ -176,7 +191,7 @@ async fn a_body_past_the_limit_is_refused_in_each_vendors_words() {
             // In chunks: how long it is shows only as it comes.
             let (target, body) = (openim(1).target, vec![b' '; size]);
             let head = format!(
-                "POST {target} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n"
+                "POST {target} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n"
             );
             let mut client = proxy.client(HERE).await;
             client.send([head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat()).await;
