@@ -64,11 +64,11 @@ def stream(address, name):
     """Every message of a stream, oldest first: Nats-Msg-Id and payload."""
     nats = Nats(address)
     left = nats.ask(f"$JS.API.STREAM.INFO.{name}", {})["state"]["messages"]
-    config = {"durable_name": "proof", "deliver_policy": "all", "ack_policy": "none"}
-    nats.ask(f"$JS.API.CONSUMER.DURABLE.CREATE.{name}.proof", {"stream_name": name, "config": config})
+    config = {"deliver_policy": "all", "ack_policy": "none"}
+    consumer = nats.ask(f"$JS.API.CONSUMER.CREATE.{name}", {"stream_name": name, "config": config})["name"]
     while left:
         batch = min(left, BATCH)
-        nats.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}.proof", {"batch": batch})
+        nats.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}.{consumer}", {"batch": batch})
         for _ in range(batch):
             head, payload = nats.message()
             fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)

@@ -18,29 +18,24 @@ pub(super) struct Where {
     /// The file, which must not be there yet.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    /// The journal, where the configuration is not at hand; nothing of that is read then.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// MiB of receipts in a second, so that the disk has time for callbacks; 0 for as fast as it goes.
     #[arg(long, value_name = "MIB", default_value = "32")]
     rate: u32,
 }
 
 pub(super) fn backup(file: Option<&Path>, place: &Where) -> Exit {
-    let config = match load(file) {
-        Ok(config) => config,
-        Err(error) => {
-            complain(&error);
-            return Exit::Config;
-        }
+    let journal = match place.journal.clone().map_or_else(|| configured(file), Ok) {
+        Ok(journal) => journal,
+        Err(exit) => return exit,
     };
-    if config.delivery.ack_after == AckAfter::Sinks {
-        say("delivery.ack_after is \"sinks\": there is no journal to back up");
-        return Exit::Usage;
-    }
-    let journal = &config.journal.path;
     if !journal.exists() {
         say(&format!("there is no journal `{}`", journal.display()));
         return Exit::Io;
     }
-    match copy(journal, place) {
+    match copy(&journal, place) {
         Ok((Copied { receipts, head, bytes }, end)) => {
             print(&format!(
                 "{receipts} receipts, up to position {head}, {bytes} bytes; with all that was acknowledged before {end}"
@@ -59,6 +54,18 @@ pub(super) fn backup(file: Option<&Path>, place: &Where) -> Exit {
             }
         }
     }
+}
+
+fn configured(file: Option<&Path>) -> Result<PathBuf, Exit> {
+    let config = load(file).map_err(|error| {
+        complain(&error);
+        Exit::Config
+    })?;
+    if config.delivery.ack_after == AckAfter::Sinks {
+        say("delivery.ack_after is \"sinks\": there is no journal to back up");
+        return Err(Exit::Usage);
+    }
+    Ok(config.journal.path)
 }
 
 fn copy(journal: &Path, place: &Where) -> Result<(Copied, Timestamp), BackupError> {

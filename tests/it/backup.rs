@@ -250,6 +250,12 @@ async fn what_cannot_be_backed_up_is_said_and_nothing_is_overwritten() {
     assert!(said.starts_with("1 receipts, up to position 1, "), "{said}");
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(held.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let unconfigured = dir.path().join("unconfigured.db");
+    let mut command = readhook();
+    command.args(["backup", "--config", "/no/such/file", "--journal"]).arg(dir.path().join("readhook.db"));
+    let ended = block_in_place(|| command.arg("--to").arg(&unconfigured).output()).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(rows(&unconfigured), rows(&held));
     // The service has not noticed.
     let Callback { target, body } = easemob(2);
     assert_eq!(try_post(process.public, &target, body).await, Some(200));
