@@ -3,9 +3,10 @@
 
     deploy/prove.py HOST:PORT STREAM ACKNOWLEDGED REPORT CALLBACKS
 
-Reads a JetStream stream from its beginning and the file that `readhook simulate --acknowledged` wrote. What a callback should have
-become is read from its body here, once more and apart from readhook, as docs/reference.md says. Ends with 0 if each of those
-receipts is in the stream and no id is there twice. Needs nothing but Python; speaks NATS by itself, for it is a few lines of text.
+Reads a JetStream stream from its beginning and the file that `readhook simulate --acknowledged` wrote. What a callback
+should have become is read from its body here, once more and apart from readhook, as docs/reference.md says. Ends with 0 if
+each of those receipts is in the stream and no id is there twice. Needs nothing but Python; speaks NATS by itself, for it is
+a few lines of text.
 """
 
 import json

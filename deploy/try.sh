@@ -3,13 +3,15 @@
 #
 #     deploy/try.sh [READHOOK-BINARY] [CALLBACKS]
 #
-# Sends 100,000 callbacks of all four vendors, correctly signed and through nginx as deploy/nginx/readhook.conf sets it. When a
-# third of them is acknowledged, one replica is killed with SIGKILL; after two thirds nginx is stopped and started again. Meanwhile
-# the simulated vendors repeat and give up as the real ones do. In the end deploy/prove.py reads the stream from its beginning and
-# compares it with the callbacks that were acknowledged, body by body: none may be missing, and no id may be there twice.
+# Sends 100,000 callbacks of all four vendors, correctly signed and through nginx as deploy/nginx/readhook.conf sets it.
+# When a third of them is acknowledged, one replica is killed with SIGKILL; after two thirds nginx is stopped and started
+# again. Meanwhile the simulated vendors repeat and give up as the real ones do. In the end deploy/prove.py reads the
+# stream from its beginning and compares it with the callbacks that were acknowledged, body by body: none may be missing,
+# and no id may be there twice.
 #
-# Ends with 0 if that holds. Takes a minute or so on two cores, and is ended after two. Needs nginx, nats-server, openssl, curl and
-# python3, and a release build. Loopback only, on free ports; what it starts it ends, and nothing is left but what it printed.
+# Ends with 0 if that holds. Takes a minute or so on two cores, and is ended after two. Needs nginx, nats-server, openssl,
+# curl and python3, and a release build. Loopback only, on free ports; what it starts it ends, and nothing is left but
+# what it printed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -22,7 +24,8 @@ fail() {
     exit 1
 }
 for tool in nginx nats-server openssl curl python3; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; on Debian: apt-get install nginx-light nats-server openssl curl python3"
+    command -v "$tool" >/dev/null ||
+        fail "$tool is missing; on Debian: apt-get install nginx-light nats-server openssl curl python3"
 done
 [[ -x $readhook ]] || fail "$readhook is missing; cargo build --release makes it"
 
@@ -47,9 +50,8 @@ within() { ((SECONDS < longest)) || fail "not done after $longest s: $*"; }
 taken=()
 # A port that nobody listens on, in $port.
 free_port() {
-    while port=$((20000 + RANDOM % 10000)); [[ " ${taken[*]} " == *" $port "* ]] || (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-        :
-    done
+    while port=$((20000 + RANDOM % 10000))
+        [[ " ${taken[*]} " == *" $port "* ]] || (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
     taken+=("$port")
 }
 until_answers() {
@@ -158,7 +160,8 @@ done
 # 1: what was under way when something was killed has failed, and some vendors do not try again. That is theirs to lose.
 wait "$simulator" || (($? == 1)) || fail "the simulator ended in an error: $(cat "$folder/simulate.log")"
 for number in 0 2; do
-    kill -0 "${replicas[$number]}" 2>/dev/null || fail "replica $((number + 1)) has ended: $(cat "$folder/replica-$((number + 1)).log")"
+    kill -0 "${replicas[$number]}" 2>/dev/null ||
+        fail "replica $((number + 1)) has ended: $(cat "$folder/replica-$((number + 1)).log")"
 done
 
 python3 deploy/prove.py "127.0.0.1:$nats" READHOOK "$folder/acknowledged" "$folder/report.json" "$callbacks"

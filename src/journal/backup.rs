@@ -1,7 +1,7 @@
-//! A copy of a journal while somebody writes to it. Receipts are only ever added at the one end and forgotten at the other, so
-//! they are copied a thousand at a time, each time in a read of its own: the writer waits for nothing, and its WAL can begin
-//! anew meanwhile. SQLite's own backup would begin again with every commit, or hold one snapshot for as long as it takes. One
-//! last read then brings what has come since, with cursors, dead letters and marks.
+//! A copy of a journal while somebody writes to it. Receipts are only ever added at the one end and forgotten at the
+//! other, so they are copied a thousand at a time, each time in a read of its own: the writer waits for nothing, and its
+//! WAL can begin anew meanwhile. SQLite's own backup would begin again with every commit, or hold one snapshot for as
+//! long as it takes. One last read then brings what has come since, with cursors, dead letters and marks.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -137,7 +137,8 @@ impl Backup {
         Ok(bounds.map_err(|error| sqlite(&self.from, &error))?)
     }
 
-    /// Copies some more receipts; gives the position of the last one, and how many bytes they were. `None` when there are no more.
+    /// Copies some more receipts; gives the position of the last one, and how many bytes they were. `None` when there are
+    /// no more.
     ///
     /// # Errors
     /// When the journal cannot be read or the copy not be written.
@@ -150,8 +151,8 @@ impl Backup {
         Ok((copied > 0).then_some((self.behind, copied)))
     }
 
-    /// Copies the rest in one read, checks the whole copy, and puts it in its place, on disk. Every receipt that was committed
-    /// before this was called is in it.
+    /// Copies the rest in one read, checks the whole copy, and puts it in its place, on disk. Every receipt that was
+    /// committed before this was called is in it.
     ///
     /// # Errors
     /// When the journal cannot be read, the copy cannot be written, or is not what it should be.
