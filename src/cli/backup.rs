@@ -22,7 +22,7 @@ pub(super) struct Where {
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// MiB of receipts in a second, so that the disk has time for callbacks; 0 for as fast as it goes.
-    #[arg(long, value_name = "MIB", default_value = "32")]
+    #[arg(long, value_name = "MIB", default_value = "8")]
     rate: u32,
 }
 
