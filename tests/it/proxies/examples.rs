@@ -132,7 +132,7 @@ async fn http_2_is_spoken_in_front_and_comes_through_to_the_byte() {
             curl.args(["--write-out", " %{http_version} %{http_code}", &url]).stdin(Stdio::null());
             let output = block_in_place(|| curl.output()).unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert_eq!(said, "seen 2 200", "{example:?}: {target} {:?}", output);
+            assert_eq!(said, "seen 2 200", "{example:?}: {target} {output:?}");
             let got = upstream.got().pop().unwrap();
             assert_eq!(got.line, format!("POST {target} HTTP/1.1"), "{example:?}");
             assert_eq!(got.body, b"{}");
