@@ -159,7 +159,7 @@ fn entry(key: Option<String>, received_at: i64) -> Entry {
         received_at,
         vendor: VendorName::Easemob,
         scope: Scope::Message,
-        json: format!("{{\"at\":{received_at}}}"),
+        json: format!("{{\"at\":{received_at}}}").into(),
     }
 }
 
