@@ -160,6 +160,7 @@ fn entry(key: Option<String>, received_at: i64) -> Entry {
         vendor: VendorName::Easemob,
         scope: Scope::Message,
         json: format!("{{\"at\":{received_at}}}").into(),
+        trace: None,
     }
 }
 
