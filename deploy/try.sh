@@ -18,7 +18,7 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 readhook=${1:-${CARGO_TARGET_DIR:-target}/release/readhook}
 callbacks=${2:-100000}
-longest=120
+longest=300
 fail() {
     printf 'try: %s\n' "$*" >&2
     exit 1
