@@ -51,7 +51,9 @@ RUN cargo tree --locked --prefix none --edges normal,build --features "$FEATURES
         find "$CARGO_HOME"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
             -iregex '.*/\(un\)?\(licen[cs]e\|copying\|copyright\|notice\)[^/]*' \
             -exec cp -t "/licences/$name-${version#v}" {} +; \
-    done
+    done \
+    # Packed, for 3 MB of them are the same few texts over and over.
+    && tar --create --gzip --file /licences.tar.gz --directory / licences
 
 COPY build.rs build.rs
 COPY src src
@@ -65,7 +67,7 @@ RUN touch build.rs src/lib.rs src/main.rs \
 
 FROM ${RUNTIME_IMAGE}
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/readhook/
-COPY --from=build /licences /usr/share/doc/readhook/licences
+COPY --from=build /licences.tar.gz /usr/share/doc/readhook/
 # Its owner is handed on to a new named volume; a folder that is mounted here must belong to 65532 itself.
 COPY --from=build --chown=65532:65532 /empty /data
 COPY --from=build /readhook/target/release/readhook /usr/local/bin/readhook
