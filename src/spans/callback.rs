@@ -13,7 +13,7 @@ use crate::receipt::TraceContext;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// The span of a callback that is under way. Dropped, because the vendor has hung up, it ends there, without an outcome.
+/// The span of a callback that is under way. Dropped half-way, because the service ends, it ends there, without an outcome.
 pub(crate) struct CallbackSpan {
     tracer: SdkTracer,
     span: SdkSpan,

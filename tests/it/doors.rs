@@ -250,6 +250,28 @@ async fn a_request_under_way_at_the_end_gets_its_answer() {
     assert_eq!(crate::house::delivered(dir.path()).len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_hung_up_is_carried_through_and_counted() {
+    let house = House::start(&demo()).await;
+    let slow = rusqlite::Connection::open(house.dir.path().join("readhook.db")).unwrap();
+    slow.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let callback = tencent(1);
+    let mut stream = TcpStream::connect(house.public).await.unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        callback.target,
+        callback.body.len()
+    );
+    stream.write_all(format!("{head}{}", callback.body).as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    slow.execute_batch("ROLLBACK").unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    let accepted = r#"readhook_callbacks_total{outcome="accepted",reason="",vendor="tencent"}"#;
+    assert_eq!(house.metric(accepted).await, 1.0);
+}
+
 /// A disk that does not come back, as the writer sees it: someone else holds the file's write lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_durable_in_time_is_unavailable_in_each_vendors_words() {
