@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::journal::Entry;
-use crate::receipt::{Key, ReadReceipt, ReceiptId, Scope, VendorName};
+use crate::receipt::{ReadReceipt, ReceiptId, Scope, VendorName};
 use crate::vendor::{DecodeError, Identity, Mark, Problem, Reading, Verified};
 
 /// So much room stays for the next receipt's JSON.
@@ -23,14 +23,10 @@ pub fn stamp<'c>(
     verified: &'c Verified<'_>,
     reading: Reading<'c>,
 ) -> Result<Entry, DecodeError> {
-    let (key, event_key) = match reading.identity {
-        Identity::Event(key) => (Some(key), true),
-        Identity::Facts(key) => (Some(key), false),
-        Identity::Unknown => (None, false),
-    };
-    let id = match &key {
-        Some(key) => ReceiptId::of(key),
-        None => ReceiptId::random(random_bits()),
+    let (id, by_event) = match reading.identity {
+        Identity::Event(id) => (id, true),
+        Identity::Facts(id) => (id, false),
+        Identity::Unknown => (ReceiptId::random(random_bits()), false),
     };
     let received_at = verified.callback().request.received_at;
     let (scope, message_id, message_seq, up_to_time) = match reading.mark {
@@ -61,15 +57,7 @@ pub fn stamp<'c>(
         extra: reading.extra,
     };
     let json = line(&receipt).ok_or(Problem::WrongType.of("receipt"))?;
-    Ok(Entry {
-        key: key.map(Key::into_bytes),
-        event_key,
-        received_at: received_at.as_millis(),
-        vendor,
-        scope,
-        json,
-        trace: None,
-    })
+    Ok(Entry { id, by_event, received_at: received_at.as_millis(), vendor, scope, json, trace: None })
 }
 
 /// The receipt as one line of JSON, in a single piece of memory that fits: it is written where the last one was, then copied.

@@ -183,12 +183,9 @@ fn end(room: &dyn Vendor, request: &Incoming) -> End {
     match look(room, request) {
         Read::Receipts(entries) if entries.is_empty() => over(room, Outcome::Ignored),
         Read::Receipts(entries) => {
-            // As the journal would: of two with the same key the first stays.
+            // As the journal would: of two with the same id the first stays.
             let mut seen = HashSet::new();
-            let new = entries.into_iter().filter(|entry| match &entry.key {
-                Some(key) => seen.insert(key.clone()),
-                None => true,
-            });
+            let new = entries.into_iter().filter(|entry| seen.insert(entry.id));
             End { receipts: new.map(|entry| entry.json).collect(), ..over(room, Outcome::Accepted) }
         }
         Read::Neighbour { allow, .. } => {

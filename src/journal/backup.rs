@@ -199,17 +199,16 @@ impl Backup {
         let mut rows = self
             .source
             .prepare_cached(
-                "SELECT seq, received_at, key, json FROM receipts WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+                "SELECT seq, received_at, json FROM receipts WHERE seq > ?1 ORDER BY seq LIMIT ?2",
             )
             .map_err(read)?;
         let mut rows = rows.query(params![behind, limit]).map_err(read)?;
-        // An event that was forgotten meanwhile and came again has a new position under the same key.
-        let insert = "INSERT OR REPLACE INTO receipts (seq, received_at, key, json) VALUES (?1, ?2, ?3, ?4)";
+        let insert = "INSERT INTO receipts (seq, received_at, json) VALUES (?1, ?2, ?3)";
         let mut insert = self.target.prepare_cached(insert).map_err(|error| self.unwritable(&error))?;
         while let Some(row) = rows.next().map_err(read)? {
             let row = receipt(row).map_err(read)?;
             insert
-                .execute(params![row.seq, row.received_at, row.key, row.json])
+                .execute(params![row.seq, row.received_at, row.json])
                 .map_err(|error| self.unwritable(&error))?;
             behind = row.seq;
             bytes += row.bytes;
@@ -276,7 +275,6 @@ impl Drop for Backup {
 struct Receipt<'r> {
     seq: Seq,
     received_at: i64,
-    key: ToSqlOutput<'r>,
     json: ToSqlOutput<'r>,
     bytes: u64,
 }
@@ -286,8 +284,8 @@ fn receipt<'r>(row: &'r Row<'_>) -> rusqlite::Result<Receipt<'r>> {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
     };
-    let bytes = length(row.get_ref(2)?) + length(row.get_ref(3)?);
-    Ok(Receipt { seq: row.get(0)?, received_at: row.get(1)?, key: cell(row, 2)?, json: cell(row, 3)?, bytes })
+    let bytes = length(row.get_ref(2)?);
+    Ok(Receipt { seq: row.get(0)?, received_at: row.get(1)?, json: cell(row, 2)?, bytes })
 }
 
 fn cell<'r>(row: &'r Row<'_>, at: usize) -> rusqlite::Result<ToSqlOutput<'r>> {

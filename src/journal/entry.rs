@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Seq;
 use crate::metrics::VendorMetrics;
-use crate::receipt::{ReadReceipt, Scope, TraceContext, VendorName};
+use crate::receipt::{ReadReceipt, ReceiptId, Scope, TraceContext, VendorName};
 
 /// The receipts of one callback. Most have one, which then needs no memory of its own.
 pub type Entries = SmallVec<[Entry; 1]>;
@@ -14,17 +14,17 @@ pub type Entries = SmallVec<[Entry; 1]>;
 /// A receipt on its way in: its JSON as it will go out, and how a repeat of it is known.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Unique in the journal; `None` for an event that nothing identifies.
-    pub key: Option<Vec<u8>>,
-    /// Whether the key is the vendor's own event id, under which other facts are a conflict.
-    pub event_key: bool,
+    /// Unique in the journal.
+    pub id: ReceiptId,
+    /// Whether the id is made of the vendor's own event id, under which other facts are a conflict.
+    pub by_event: bool,
     /// When it came, in milliseconds.
     pub received_at: i64,
     /// Whose it is, for the count.
     pub vendor: VendorName,
     /// How much it covers, for the count.
     pub scope: Scope,
-    /// The receipt, as one line of JSON without its end.
+    /// The receipt, as one line of JSON without its end, which begins with the id.
     pub json: Arc<str>,
     /// The trace that its callback belongs to.
     pub trace: Option<TraceContext>,
@@ -33,7 +33,7 @@ pub struct Entry {
 impl Entry {
     /// What it holds of memory while it waits, roughly.
     pub(crate) fn weight(&self) -> usize {
-        self.json.len() + self.key.as_ref().map_or(0, Vec::len) + size_of::<Self>()
+        self.json.len() + size_of::<Self>()
     }
 }
 
@@ -86,6 +86,15 @@ pub struct Stored {
     pub trace: Option<TraceContext>,
 }
 
+/// The id that a receipt's JSON begins with.
+pub(super) fn id_in(json: &str) -> Option<ReceiptId> {
+    id_text(json)?.parse().ok()
+}
+
+fn id_text(json: &str) -> Option<&str> {
+    json.strip_prefix("{\"id\":\"")?.split_once('"').map(|(id, _)| id)
+}
+
 /// A receipt that a sink's destination refused for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -102,7 +111,7 @@ pub struct DeadLetter {
 impl Stored {
     /// Its id, as it stands in the JSON; `None` when the journal holds something else.
     pub fn id(&self) -> Option<&str> {
-        self.json.strip_prefix("{\"id\":\"")?.split_once('"').map(|(id, _)| id)
+        id_text(&self.json)
     }
 
     /// The receipt, for a reader that needs its parts.

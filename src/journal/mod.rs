@@ -7,11 +7,15 @@ mod backup;
 mod checkpoint;
 mod entry;
 mod error;
+mod gather;
+mod ids;
 mod open;
 mod pressure;
 mod read;
 mod schema;
+mod statements;
 mod tail;
+mod upkeep;
 mod writer;
 
 use std::path::PathBuf;
@@ -34,6 +38,7 @@ use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
 use checkpoint::Checkpoints;
+use gather::Gather;
 use pressure::Pressure;
 use tail::Tail;
 use writer::{Job, Writer};
@@ -89,12 +94,13 @@ impl Journal {
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let (tail, pressure) = (Arc::new(Tail::default()), Arc::new(Pressure::new()));
         let writer = Writer {
-            queue,
+            queue: Gather::new(queue),
             queued_bytes: queued_bytes.clone(),
             pressure: pressure.clone(),
             head: head_sender,
             tail: tail.clone(),
             takes_writes: takes_writes_sender,
+            ids: opened.ids,
             metrics: metrics.clone(),
             log: LogLimit::default(),
             checkpoints: Checkpoints::start(&config.path)

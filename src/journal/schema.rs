@@ -7,9 +7,11 @@ pub(super) const APPLICATION_ID: i64 = 0x5264_486B;
 
 /// Step n leads to format n + 1.
 ///
-/// `receipts.key` is unique and nullable: SQLite holds no two NULLs for equal, which is what an event without
-/// identity needs. The rows are appended by `seq`; the keys go into one index, most of them at its right edge.
-const STEPS: [&str; 1] = ["
+/// In format 1 `receipts.key` was unique. An index of keys costs a page for every receipt when they come in no order, so
+/// since format 2 the rows are appended and nothing else; that each is there once is the business of `ids`, which knows it
+/// by the id that its JSON begins with. All receipts are copied once, in one transaction.
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE receipts (
         seq         INTEGER PRIMARY KEY,
         received_at INTEGER NOT NULL,
@@ -32,7 +34,18 @@ const STEPS: [&str; 1] = ["
         name  TEXT PRIMARY KEY,
         value INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE receipts_2 (
+        seq         INTEGER PRIMARY KEY,
+        received_at INTEGER NOT NULL,
+        json        TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO receipts_2 SELECT seq, received_at, json FROM receipts ORDER BY seq;
+    DROP TABLE receipts;
+    ALTER TABLE receipts_2 RENAME TO receipts;
+",
+];
 
 /// What is made where it is missing and makes no new format: a program that does not know it does no harm.
 ///
@@ -52,6 +65,13 @@ pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()
     let steps: String = STEPS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)).copied().collect();
     if steps.is_empty() {
         return connection.execute_batch(BESIDE);
+    }
+    if from > 0 {
+        tracing::info!(
+            from,
+            to = FORMAT,
+            "bringing the journal to a new format, which takes some seconds for each GiB"
+        );
     }
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {steps} {BESIDE} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"

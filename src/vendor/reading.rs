@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::receipt::{Conversation, Counts, Extra, Key, Timestamp};
+use crate::receipt::{Conversation, Counts, Extra, ReceiptId, Timestamp};
 
 /// What one callback tells. Most tell of one reading, which then needs no memory of its own.
 pub type Readings<'a> = SmallVec<[Reading<'a>; 1]>;
@@ -53,9 +53,9 @@ pub enum Mark<'a> {
 /// How a repeat of a reading is known.
 pub enum Identity {
     /// By the vendor's own event id: the same one with other facts is a conflict.
-    Event(Key),
+    Event(ReceiptId),
     /// By the facts themselves.
-    Facts(Key),
+    Facts(ReceiptId),
     /// By nothing: two alike may be two events, so both stay.
     Unknown,
 }

@@ -153,13 +153,14 @@ fn rows(path: &Path) -> Vec<Vec<Cell>> {
 }
 
 fn entry(key: Option<String>, received_at: i64) -> Entry {
+    let id = crate::journal::id(key.as_deref());
     Entry {
-        key: key.map(String::into_bytes),
-        event_key: false,
+        id,
+        by_event: false,
         received_at,
         vendor: VendorName::Easemob,
         scope: Scope::Message,
-        json: format!("{{\"at\":{received_at}}}").into(),
+        json: format!("{{\"id\":\"{id}\",\"at\":{received_at}}}").into(),
         trace: None,
     }
 }

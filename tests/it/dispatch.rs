@@ -102,8 +102,8 @@ impl Scene {
     async fn commit(&self, count: usize) {
         for _ in 0..count {
             let entry = Entry {
-                key: None,
-                event_key: false,
+                id: crate::journal::id(None),
+                by_event: false,
                 received_at: 1,
                 vendor: VendorName::OpenIm,
                 scope: Scope::Message,

@@ -50,8 +50,8 @@ pub(crate) fn receipt(number: u64) -> Value {
 
 pub(crate) fn entry(receipt: &Value) -> Entry {
     Entry {
-        key: None,
-        event_key: false,
+        id: crate::journal::id(None),
+        by_event: false,
         received_at: 1_767_323_045_678,
         vendor: VendorName::Easemob,
         scope: Scope::Message,

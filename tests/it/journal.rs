@@ -2,25 +2,35 @@
 //! that must not be opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use readhook::config::JournalConfig;
 use readhook::journal::{Committed, Entry, Journal, OpenError};
 use readhook::metrics::Metrics;
-use readhook::receipt::{Scope, Timestamp, VendorName};
+use readhook::receipt::{Key, ReceiptId, Scope, Timestamp, VendorName};
 
 fn open(path: &Path) -> Result<Journal, OpenError> {
     let config = JournalConfig { path: path.to_owned(), retention_days: 30 };
     Journal::open(&config, &Metrics::new().unwrap())
 }
 
+/// The id of a key; of no key another one each time.
+pub(crate) fn id(key: Option<&str>) -> ReceiptId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+    let namespace = if key.is_some() { "a key" } else { "no key" };
+    Key::new(namespace).part(key.unwrap_or(&next).as_bytes()).id()
+}
+
 fn entry(key: Option<&str>, received_at: i64) -> Entry {
+    let id = id(key);
     Entry {
-        key: key.map(|key| key.as_bytes().to_vec()),
-        event_key: false,
+        id,
+        by_event: false,
         received_at,
         vendor: VendorName::Easemob,
         scope: Scope::Message,
-        json: format!("{{\"key\":{key:?}}}").into(),
+        json: format!("{{\"id\":\"{id}\",\"key\":{key:?}}}").into(),
         trace: None,
     }
 }

@@ -20,6 +20,7 @@ mod export;
 mod fixtures;
 mod hostile;
 mod house;
+mod ids;
 mod journal;
 mod openapi;
 mod passthrough;

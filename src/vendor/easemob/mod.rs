@@ -119,7 +119,7 @@ impl Vendor for Easemob {
             event_id: Some(call_id.into()),
             extra,
             identity: Identity::Event(
-                Key::new("easemob").part(verified.app().as_bytes()).part(call_id.as_bytes()),
+                Key::new("easemob").part(verified.app().as_bytes()).part(call_id.as_bytes()).id(),
             ),
         }])
     }

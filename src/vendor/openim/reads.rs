@@ -88,7 +88,8 @@ impl<'c> Event<'c> {
                 Key::new("openim/operation")
                     .part(self.app.as_bytes())
                     .part(id.as_bytes())
-                    .part(&Sha256::digest(&self.request.body)),
+                    .part(&Sha256::digest(&self.request.body))
+                    .id(),
             ),
         }
     }
@@ -115,7 +116,8 @@ impl<'c> Event<'c> {
                 .part(self.app.as_bytes())
                 .part(conversation_id.as_bytes())
                 .part(reader.as_bytes())
-                .integer(seq);
+                .integer(seq)
+                .id();
             Ok(read(Mark::MessageAt(seq), Some(Identity::Facts(key))))
         });
         messages.collect()

@@ -158,7 +158,7 @@ impl<'c> Relayed<'c> {
             event: Cow::Owned(format!("relay:{}", self.event)),
             event_id: None,
             extra: Extra::new(),
-            identity: Identity::Facts(key),
+            identity: Identity::Facts(key.id()),
         }
     }
 }

@@ -222,7 +222,7 @@ impl<'c> Routed<'c> {
             event: self.object_name.into(),
             event_id: Some(self.uid.into()),
             extra,
-            identity: Identity::Event(key.part(key_author.as_bytes()).part(key_message.as_bytes())),
+            identity: Identity::Event(key.part(key_author.as_bytes()).part(key_message.as_bytes()).id()),
         }
     }
 }

@@ -81,7 +81,7 @@ impl<'c> Event<'c> {
             event: self.command.into(),
             event_id: None,
             extra: self.query.clone(),
-            identity: Identity::Facts(identity),
+            identity: Identity::Facts(identity.id()),
         }
     }
 

@@ -1,0 +1,76 @@
+//! How the writer waits for its next turn: so that callers who come at the same time share one sync.
+//!
+//! A vendor's worker sends its next callback when it has the answer to the last, so those who were answered together come
+//! again almost together. Began the writer with the first of them, the others would wait for that one's sync and then for
+//! their own. So a crowd is given a fixed moment, in which the thread sleeps. Few callers have come again within the time that
+//! it takes to sleep and be woken; for them the thread stays awake, for no longer than the last turn took and never for long,
+//! and so they are spared the waking as well.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::writer::{JOBS_A_TURN, Job};
+
+/// From this many callers in one turn on they are a crowd: one sync for eighty costs hardly more than one for forty.
+pub(super) const CROWD: usize = 32;
+const CROWD_GATHERS: Duration = Duration::from_micros(300);
+/// The longest that the thread stays awake for few.
+const FEW_GATHER: Duration = Duration::from_micros(120);
+
+/// The queue's end, and what the last turn was like.
+pub(super) struct Gather {
+    queue: mpsc::Receiver<Job>,
+    answered: usize,
+    took: Duration,
+}
+
+impl Gather {
+    pub(super) fn new(queue: mpsc::Receiver<Job>) -> Self {
+        Self { queue, answered: 0, took: Duration::ZERO }
+    }
+
+    /// Waits for work. `false` when there is none and will be none.
+    pub(super) fn next(&mut self, jobs: &mut Vec<Job>) -> bool {
+        match self.answered {
+            0 => {}
+            CROWD.. => thread::sleep(CROWD_GATHERS),
+            few => self.await_few(few, jobs),
+        }
+        if jobs.is_empty() {
+            return self.queue.blocking_recv_many(jobs, JOBS_A_TURN) > 0;
+        }
+        while jobs.len() < JOBS_A_TURN
+            && let Ok(job) = self.queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        true
+    }
+
+    /// Tells how many callers the turn has answered, and what it took.
+    pub(super) fn ended(&mut self, answered: usize, took: Duration) {
+        (self.answered, self.took) = (answered, took);
+    }
+
+    /// Takes no more; what is in the queue still comes.
+    pub(super) fn close(&mut self) {
+        self.queue.close();
+        self.answered = 0;
+    }
+
+    fn await_few(&mut self, few: usize, jobs: &mut Vec<Job>) {
+        let begun = Instant::now();
+        let patience = self.took.min(FEW_GATHER);
+        while jobs.len() < few && begun.elapsed() < patience {
+            match self.queue.try_recv() {
+                Ok(job) => jobs.push(job),
+                // Whoever is to come may need this very core.
+                Err(TryRecvError::Empty) => thread::yield_now(),
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The thread that takes ids out of memory: writes each full table as a run, and merges runs, so that there are few to
+//! look into. Each run is at least twice as large as the next newer one; so each id is written anew once per doubling, and
+//! ten million ids are in some seven runs at most.
+
+use std::collections::VecDeque;
+use std::io;
+use std::iter::Peekable;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::time::Duration;
+
+use super::super::Seq;
+use super::memtable::Memtable;
+use super::run::{Item, Run, RunWriter};
+use crate::log_limit::LogLimit;
+
+/// How long it rests when the disk would not take a run.
+const REST: Duration = Duration::from_secs(1);
+/// After so many entries of a merge it looks whether a table has become full meanwhile.
+const LOOK_EVERY: usize = 16_384;
+
+/// A table that is full, and the positions that it stands for.
+pub(super) struct Sealed {
+    pub(super) ids: Arc<Memtable>,
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+}
+
+/// What has changed: the runs that there are now, oldest first, and how many of the oldest tables are in them.
+pub(super) struct News {
+    pub(super) runs: Vec<Arc<Run>>,
+    pub(super) flushed: usize,
+}
+
+pub(super) struct Compactor {
+    pub(super) folder: PathBuf,
+    /// Oldest first.
+    pub(super) runs: Vec<Arc<Run>>,
+    /// What retention has forgotten need not be found any more.
+    pub(super) forgotten: Arc<AtomicI64>,
+    pub(super) sealed: Receiver<Sealed>,
+    pub(super) waiting: VecDeque<Sealed>,
+    pub(super) news: Sender<News>,
+    pub(super) log: LogLimit,
+}
+
+/// Nobody will ask any more.
+struct Closed;
+
+impl Compactor {
+    /// Works until nobody can hand it a table any more, and what it was handed is on disk.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.waiting.is_empty() {
+                let Ok(sealed) = self.sealed.recv() else { return };
+                self.waiting.push_back(sealed);
+            }
+            let worked = self.flush().and_then(|()| self.compact());
+            if let Err(error) = worked {
+                if let Some(suppressed) = self.log.admit() {
+                    tracing::error!(%error, suppressed, folder = %self.folder.display(), "the journal's ids could not be written");
+                }
+                match self.sealed.recv_timeout(REST) {
+                    Ok(sealed) => self.waiting.push_back(sealed),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // The next start reads them from the journal.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        }
+    }
+
+    /// Makes runs of all tables that are full.
+    fn flush(&mut self) -> io::Result<()> {
+        while let Some(sealed) = self.waiting.front() {
+            let items = sealed.ids.sorted();
+            let mut run = RunWriter::create(&self.folder, sealed.first, sealed.last, items.len() as u64)?;
+            items.into_iter().try_for_each(|item| run.push(item))?;
+            self.runs.push(Arc::new(run.finish()?));
+            self.waiting.pop_front();
+            self.tell(1);
+        }
+        Ok(())
+    }
+
+    /// Merges until each run is at least twice as large as the next newer one.
+    fn compact(&mut self) -> io::Result<()> {
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
+        while let Some(oldest) = self.runs.first().filter(|run| run.last <= forgotten) {
+            oldest.remove();
+            self.runs.remove(0);
+            self.tell(0);
+        }
+        while let Some(at) = self.due() {
+            if let Err(Closed) = self.merge(at)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The newer of the newest two runs that should be one.
+    fn due(&self) -> Option<usize> {
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
+        let entries = |at: usize| self.runs.get(at).map_or(0, |run| run.entries_behind(forgotten));
+        (1..self.runs.len()).rev().find(|&at| entries(at - 1) < 2 * entries(at))
+    }
+
+    /// Merges the run at this place with the one before it. Tables that become full meanwhile do not wait for its end.
+    fn merge(&mut self, at: usize) -> io::Result<Result<(), Closed>> {
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
+        let (older, newer) = (self.runs[at - 1].clone(), self.runs[at].clone());
+        let entries = older.entries_behind(Seq::MIN) + newer.entries_behind(Seq::MIN);
+        let first = older.first.max(forgotten + 1).min(newer.last);
+        let mut merged = RunWriter::create(&self.folder, first, newer.last, entries)?;
+        let (mut left, mut right) = (older.items()?.peekable(), newer.items()?.peekable());
+        for count in 1.. {
+            let Some(item) = least(&mut left, &mut right) else { break };
+            let item = item?;
+            if item.1 > forgotten {
+                merged.push(item)?;
+            }
+            if count % LOOK_EVERY == 0 {
+                match self.sealed.try_recv() {
+                    Ok(sealed) => {
+                        self.waiting.push_back(sealed);
+                        self.flush()?;
+                    }
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => return Ok(Err(Closed)),
+                }
+            }
+        }
+        let merged = Arc::new(merged.finish()?);
+        self.runs.splice(at - 1..=at, [merged]);
+        self.tell(0);
+        older.remove();
+        newer.remove();
+        Ok(Ok(()))
+    }
+
+    fn tell(&self, flushed: usize) {
+        // Whoever has gone does not want to know.
+        let _gone = self.news.send(News { runs: self.runs.clone(), flushed });
+    }
+}
+
+/// The lesser of the first two.
+fn least<I: Iterator<Item = io::Result<Item>>>(
+    left: &mut Peekable<I>,
+    right: &mut Peekable<I>,
+) -> Option<io::Result<Item>> {
+    let from_left = match (left.peek(), right.peek()) {
+        (Some(Ok(left)), Some(Ok(right))) => left <= right,
+        (Some(_), _) => true,
+        (None, _) => false,
+    };
+    if from_left { left.next() } else { right.next() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Spread like a SHA-256, with two of each.
+    fn fingerprint(seq: Seq) -> u64 {
+        (seq / 2).cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// Hands over so many tables of this many ids, and gives the runs that come of it.
+    fn compacted(folder: &std::path::Path, tables: i64, ids: i64, forgotten: Seq) -> Vec<Arc<Run>> {
+        let ((hand_over, sealed), (news, told)) = (channel(), channel());
+        let compactor = Compactor {
+            folder: folder.to_owned(),
+            runs: Vec::new(),
+            forgotten: Arc::new(AtomicI64::new(forgotten)),
+            sealed,
+            waiting: VecDeque::new(),
+            news,
+            log: LogLimit::default(),
+        };
+        let mut flushed = 0;
+        let mut runs = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| compactor.run());
+            for table in 0..tables {
+                let (first, last) = (table * ids + 1, (table + 1) * ids);
+                let mut memtable = Memtable::default();
+                (first..=last).for_each(|seq| memtable.insert(fingerprint(seq), seq));
+                hand_over.send(Sealed { ids: Arc::new(memtable), first, last }).unwrap();
+            }
+            while flushed < usize::try_from(tables).unwrap() {
+                let news = told.recv().unwrap();
+                flushed += news.flushed;
+                runs = news.runs;
+            }
+            drop(hand_over);
+            runs = told.iter().last().map_or(std::mem::take(&mut runs), |news| news.runs);
+        });
+        runs
+    }
+
+    fn find(runs: &[Arc<Run>], seq: Seq) -> Vec<Seq> {
+        let (mut found, mut buffer) = (Vec::new(), Vec::new());
+        runs.iter().try_for_each(|run| run.find(fingerprint(seq), &mut buffer, &mut found)).unwrap();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn runs_stay_few_and_have_everything_that_is_not_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = compacted(folder.path(), 100, 300, 1_000);
+        let sizes: Vec<u64> = runs.iter().map(|run| run.entries_behind(1_000)).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0] >= 2 * pair[1]), "{sizes:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), runs.len(), "the others are gone");
+        assert_eq!((runs[0].first <= 1_001, runs[runs.len() - 1].last), (true, 30_000));
+        assert!(runs.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
+        for seq in (1_002..30_000).step_by(2) {
+            assert_eq!(find(&runs, seq), [seq, seq + 1]);
+        }
+        assert!(find(&runs, 30_002).is_empty());
+        let all: u64 = runs.iter().map(|run| run.items().unwrap().count() as u64).sum();
+        assert!((29_000..=29_000 + sizes[sizes.len() - 1] + 1_000).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn a_run_tells_what_was_put_into_it_also_when_it_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        for count in [0, 1, 2, 127, 128, 129, 5_000] {
+            let mut items: Vec<Item> = (0..count).map(|seq| (fingerprint(seq), seq)).collect();
+            items.extend([(0, 9_000), (u64::MAX, 9_001), (u64::MAX, 9_002)]);
+            items.sort_unstable();
+            let mut run = RunWriter::create(folder.path(), 1, 9_002, items.len() as u64 + 400).unwrap();
+            items.iter().for_each(|item| run.push(*item).unwrap());
+            drop(run.finish().unwrap());
+            let run = Run::open(folder.path().join("0000000000000001-000000000000232a.run")).unwrap();
+            assert_eq!(run.witness, Some((u64::MAX, 9_002)));
+            assert_eq!(run.items().unwrap().collect::<io::Result<Vec<_>>>().unwrap(), items);
+            let mut model = BTreeMap::<u64, Vec<Seq>>::new();
+            items.iter().for_each(|(fingerprint, seq)| model.entry(*fingerprint).or_default().push(*seq));
+            for (fingerprint, seqs) in model {
+                let mut found = Vec::new();
+                run.find(fingerprint, &mut Vec::new(), &mut found).unwrap();
+                assert_eq!(found, seqs);
+                run.find(fingerprint ^ 0x0010_0000, &mut Vec::new(), &mut found).unwrap();
+                assert_eq!(found, seqs, "no other");
+            }
+        }
+    }
+}

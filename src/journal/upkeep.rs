@@ -1,0 +1,79 @@
+//! What the writer is asked for now and then: dead letters, marks, and what retention forgets.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{PRUNED_MARK, Seq};
+use crate::receipt::Timestamp;
+
+/// Retention may have forgotten the receipt of a letter that is parked anew, so what is there is looked at first.
+pub(super) fn park(
+    connection: &Connection,
+    sink: &str,
+    seqs: &[Seq],
+    reason: &str,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut again = connection
+        .prepare_cached("UPDATE dead_letters SET at = ?3, reason = ?4 WHERE sink = ?1 AND seq = ?2")?;
+    let mut first = connection.prepare_cached(
+        "INSERT INTO dead_letters (sink, seq, at, reason, json) \
+         SELECT ?1, seq, ?3, ?4, json FROM receipts WHERE seq = ?2",
+    )?;
+    for seq in seqs {
+        let letter = params![sink, seq, at.as_millis(), reason];
+        if again.execute(letter)? == 0 {
+            first.execute(letter)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn unpark(connection: &Connection, sink: &str, seqs: &[Seq]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM dead_letters WHERE sink = ?1 AND seq = ?2")?;
+    seqs.iter().try_for_each(|seq| delete.execute(params![sink, seq]).map(|_| ()))
+}
+
+/// Deletes from the old end only, and only up to where every sink has been. How many, and up to where.
+pub(super) fn prune(
+    connection: &Connection,
+    before: Timestamp,
+    sinks: &[String],
+    no_further: Seq,
+    limit: u32,
+) -> rusqlite::Result<Option<(u32, Seq)>> {
+    let mut held = no_further;
+    for sink in sinks {
+        let cursor: Option<Seq> = connection
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
+            .optional()?;
+        held = held.min(cursor.unwrap_or(0));
+    }
+    let mut oldest =
+        connection.prepare_cached("SELECT seq, received_at FROM receipts ORDER BY seq LIMIT ?1")?;
+    let mut rows = oldest.query([limit])?;
+    let mut through = None;
+    while let Some(row) = rows.next()? {
+        let (seq, received_at): (Seq, i64) = (row.get(0)?, row.get(1)?);
+        if seq > held || received_at >= before.as_millis() {
+            break;
+        }
+        through = Some(seq);
+    }
+    drop(rows);
+    let Some(through) = through else { return Ok(None) };
+    let deleted = connection.execute("DELETE FROM receipts WHERE seq <= ?1", [through])?;
+    connection.execute(
+        "DELETE FROM traces WHERE seq <= ?1 AND seq NOT IN (SELECT seq FROM dead_letters)",
+        [through],
+    )?;
+    mark(connection, PRUNED_MARK, through)?;
+    Ok(Some((u32::try_from(deleted).unwrap_or(u32::MAX), through)))
+}
+
+pub(super) fn mark(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    let written = connection.execute(
+        "INSERT INTO marks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    );
+    written.map(|_| ())
+}
