@@ -1,10 +1,9 @@
 //! How the writer waits for its next turn: so that callers who come at the same time share one sync.
 //!
 //! A vendor's worker sends its next callback when it has the answer to the last, so those who were answered together come
-//! again almost together. Began the writer with the first of them, the others would wait for that one's sync and then for
-//! their own. So a crowd is given a fixed moment, in which the thread sleeps. Few callers have come again within the time that
-//! it takes to sleep and be woken; for them the thread stays awake, for no longer than the last turn took and never for long,
-//! and so they are spared the waking as well.
+//! again almost together. A crowd of them is given a moment, in which the thread sleeps: one sync for eighty costs hardly
+//! more than one for forty. The first of few has come again before the thread would have slept and been woken; so it stays
+//! awake, for no longer than the last turn took and never for long.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +13,11 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::writer::{JOBS_A_TURN, Job};
 
-/// From this many callers in one turn on they are a crowd: one sync for eighty costs hardly more than one for forty.
+/// From this many callers in one turn on they are a crowd.
 pub(super) const CROWD: usize = 32;
 const CROWD_GATHERS: Duration = Duration::from_micros(300);
-/// The longest that the thread stays awake for few.
-const FEW_GATHER: Duration = Duration::from_micros(120);
+/// The longest that the thread stays awake.
+const STAYS_AWAKE: Duration = Duration::from_micros(120);
 
 /// The queue's end, and what the last turn was like.
 pub(super) struct Gather {
@@ -37,7 +36,7 @@ impl Gather {
         match self.answered {
             0 => {}
             CROWD.. => thread::sleep(CROWD_GATHERS),
-            few => self.await_few(few, jobs),
+            _ => self.stay_awake(jobs),
         }
         if jobs.is_empty() {
             return self.queue.blocking_recv_many(jobs, JOBS_A_TURN) > 0;
@@ -61,12 +60,11 @@ impl Gather {
         self.answered = 0;
     }
 
-    fn await_few(&mut self, few: usize, jobs: &mut Vec<Job>) {
+    fn stay_awake(&mut self, jobs: &mut Vec<Job>) {
         let begun = Instant::now();
-        let patience = self.took.min(FEW_GATHER);
-        while jobs.len() < few && begun.elapsed() < patience {
+        while begun.elapsed() < self.took.min(STAYS_AWAKE) {
             match self.queue.try_recv() {
-                Ok(job) => jobs.push(job),
+                Ok(job) => return jobs.push(job),
                 // Whoever is to come may need this very core.
                 Err(TryRecvError::Empty) => thread::yield_now(),
                 Err(TryRecvError::Disconnected) => return,

@@ -189,7 +189,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // FULL: a commit returns after the fsync of the WAL. Nothing less keeps the promise.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "cache_size", -4_096)?;
+    // Receipts are only appended: the pages that a large group commit fills, and the way to them.
+    connection.pragma_update(None, "cache_size", -1_024)?;
     let format = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
     migrate(connection, format)
 }

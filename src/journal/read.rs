@@ -167,6 +167,8 @@ impl Readers {
                     let connection =
                         Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
                     connection.busy_timeout(Duration::from_secs(5))?;
+                    // What is read in order is seldom read again.
+                    connection.pragma_update(None, "cache_size", -256)?;
                     connection
                 }
             };
