@@ -105,6 +105,7 @@ impl Tally {
                 p50: self.latency_us(50.0),
                 p90: self.latency_us(90.0),
                 p99: self.latency_us(99.0),
+                p999: self.latency_us(99.9),
                 max: self.latencies.max(),
             },
             generator_cpu_us_per_request: rounded(self.cpu_us_per_request()),
@@ -148,6 +149,7 @@ struct Latency {
     p50: u64,
     p90: u64,
     p99: u64,
+    p999: u64,
     max: u64,
 }
 
