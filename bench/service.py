@@ -37,7 +37,8 @@ def machine():
     cpu = next((line.split(":")[1] for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     kernel = ".".join(platform.release().split(".")[:2])
-    return f"{' '.join(cpu.split())}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {kernel}"
+    cpu = " ".join(cpu.replace("(R)", "").replace("Processor", "").split())
+    return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {kernel}"
 
 
 @contextlib.contextmanager
@@ -156,18 +157,10 @@ class Readhook:
         """The position of the oldest receipt that there is; those before it retention has forgotten."""
         url = f"http://127.0.0.1:{self.admin}/api/v1/stream?events=receipt&from=start"
         with ask(url, timeout=30) as stream:
-            place = None
+            # A place comes first; then the receipt, and its id, which begins with its position.
             for line in stream:
-                if line.startswith(b"id:"):
-                    place = int(line[3:].split(b"-")[0])
                 if line.startswith(b"event: receipt"):
-                    break
-            # The id may stand before or behind the name of its event.
-            for line in stream:
-                if line.startswith(b"id:"):
-                    place = int(line[3:].split(b"-")[0])
-                if not line.strip():
-                    return place
+                    return int(next(line for line in stream if line.startswith(b"id:"))[3:].split(b"-")[0])
         sys.exit("the stream ended before its first receipt")
 
     def until_retention(self):
