@@ -3,11 +3,15 @@
 //! It reads `/proc` of the process asked about; it does not look at its children or its control group.
 
 use std::fs;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
+
+/// How long a server may go on working when nobody asks it to any more.
+const LONGEST_WORK: Duration = Duration::from_secs(120);
 
 /// CPU time of this process so far, to the nanosecond.
 pub fn own_cpu() -> Duration {
@@ -25,6 +29,22 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     let (user, system) = ticks().zip(ticks()).context("an unknown form of /proc/PID/stat")?;
     let per_second = rustix::param::clock_ticks_per_second();
     Ok(Duration::from_secs_f64((user + system) as f64 / per_second as f64))
+}
+
+/// Waits until process `pid` has hardly anything to do any more: less than a tick in a tenth of a second, twice.
+pub fn until_idle(pid: u32) -> Result<()> {
+    let begun = Instant::now();
+    let (mut before, mut idle) = (cpu(pid)?, 0);
+    while idle < 2 {
+        if begun.elapsed() > LONGEST_WORK {
+            bail!("process {pid} does not come to rest within {LONGEST_WORK:?}");
+        }
+        sleep(Duration::from_millis(100));
+        let now = cpu(pid)?;
+        idle = if now == before { idle + 1 } else { 0 };
+        before = now;
+    }
+    Ok(())
 }
 
 /// CPU time that the whole machine has spent so far on anything but idling; what the hypervisor gave to others

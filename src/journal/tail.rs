@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Seq, Stored};
 
-/// How many bytes of JSON are kept: at full load a tenth of a second.
-const KEPT_BYTES: usize = 2 << 20;
+/// How many bytes of JSON are kept: at full load some fifty milliseconds, which is five batches of a sink.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// The end of the journal. Its positions follow one another without a gap, as in the file.
 #[derive(Default)]

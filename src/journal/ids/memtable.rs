@@ -15,13 +15,6 @@ pub(super) struct Memtable {
 }
 
 impl Memtable {
-    pub(super) fn with_capacity(ids: usize) -> Self {
-        Self {
-            seqs: HashMap::with_capacity_and_hasher(ids, BuildHasherDefault::default()),
-            older: Vec::new(),
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.seqs.len() + self.older.len()
     }
@@ -49,6 +42,13 @@ impl Memtable {
                 self.insert(fingerprint, seq);
             }
         }
+    }
+
+    /// Empty, with the memory that it has.
+    pub(super) fn cleared(mut self) -> Self {
+        self.seqs.clear();
+        self.older.clear();
+        self
     }
 
     /// Everything in it, as a run wants it.

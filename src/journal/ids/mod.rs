@@ -7,6 +7,7 @@
 //! run is read from the journal at the next start.
 
 mod compactor;
+mod filter;
 mod memtable;
 mod recovery;
 mod run;
@@ -37,6 +38,8 @@ const WAITING_TABLES: usize = 64;
 /// The writer's end.
 pub(super) struct Ids {
     recent: Memtable,
+    /// What was a full table before: two are used in turn.
+    spare: Memtable,
     /// Full tables that are not in a run yet, oldest first.
     sealed: VecDeque<Arc<Memtable>>,
     runs: Vec<Arc<Run>>,
@@ -78,6 +81,7 @@ impl Ids {
         let thread = std::thread::Builder::new().name("ids".to_owned()).spawn(move || compactor.run())?;
         Ok(Self {
             recent: Memtable::default(),
+            spare: Memtable::default(),
             sealed: VecDeque::new(),
             runs,
             covered,
@@ -165,11 +169,16 @@ impl Ids {
 
     fn take_over(&mut self, news: News) {
         self.runs = news.runs;
-        self.sealed.drain(..news.flushed.min(self.sealed.len()));
+        for table in self.sealed.drain(..news.flushed.min(self.sealed.len())) {
+            // The compactor lets go of a table before it tells.
+            if let Some(table) = Arc::into_inner(table) {
+                self.spare = table.cleared();
+            }
+        }
     }
 
     fn seal(&mut self, head: Seq) {
-        let full = std::mem::replace(&mut self.recent, Memtable::with_capacity(TABLE_IDS));
+        let full = std::mem::replace(&mut self.recent, std::mem::take(&mut self.spare));
         let ids = Arc::new(full);
         if let Some((tables, _)) = &self.compactor {
             // If it has ended, in a panic, the table stays in memory, and before there are too many nothing is lost.

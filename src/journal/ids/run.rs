@@ -1,7 +1,7 @@
 //! A run: ids in a file, sorted by fingerprint, never changed once it has its name.
 //!
 //! Fingerprints are evenly spread, so the file is divided into buckets of like width and a directory in memory says where
-//! each begins; a look is one read of some two kilobytes, however large the run is.
+//! each begins; a look is one read of a kilobyte, however large the run is. Most looks at a small run end at its filter.
 //!
 //! ```text
 //! entries    fingerprint u64, seq i64; sorted
@@ -20,14 +20,17 @@ use sha2::{Digest, Sha256};
 
 use super::super::Seq;
 use super::Fingerprint;
+use super::filter::Filter;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"rhids\0\0\x01");
 const ENTRY: usize = 16;
 /// So many entries a bucket has on average.
-const BUCKET: u64 = 128;
+const BUCKET: u64 = 64;
 const FOOTER: usize = 7 * 8 + 32;
 /// So many bytes may wait for the disk: were it a whole large run, the journal's own syncs would wait for it.
 const SYNC_EVERY_BYTES: u64 = 4 << 20;
+/// A run of up to so many ids has a filter: all of them together then have a megabyte at the most, however much is stored.
+const FILTERED: u64 = 1 << 19;
 /// What a run is called before it is one.
 pub(super) const PART: &str = "part";
 /// The end of a run's name.
@@ -46,6 +49,7 @@ pub(super) struct Run {
     pub(super) last: Seq,
     entries: u64,
     directory: Vec<u32>,
+    filter: Option<Filter>,
     /// Its newest entry, by which it is known whether it is of this journal.
     pub(super) witness: Option<Item>,
 }
@@ -80,15 +84,24 @@ impl Run {
         }
         let directory =
             directory.chunks_exact(4).map(|bytes| u32::try_from(number(bytes)).unwrap_or(u32::MAX));
-        Ok(Self {
+        let mut run = Self {
             file,
             path,
             first: first.cast_signed(),
             last: last.cast_signed(),
             entries,
             directory: directory.collect(),
+            filter: None,
             witness: (entries > 0).then_some(witness),
-        })
+        };
+        if entries <= FILTERED {
+            let mut filter = Filter::for_ids(entries);
+            for item in run.items()? {
+                filter.insert(item?.0);
+            }
+            run.filter = Some(filter);
+        }
+        Ok(run)
     }
 
     /// Adds the positions that may have this fingerprint's id.
@@ -101,6 +114,9 @@ impl Run {
         buffer: &mut Vec<u8>,
         found: &mut Vec<Seq>,
     ) -> io::Result<()> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(fingerprint)) {
+            return Ok(());
+        }
         let bucket = bucket(fingerprint, self.directory.len() as u64 - 1);
         let (Some(&from), Some(&to)) = (self.directory.get(bucket), self.directory.get(bucket + 1)) else {
             return Ok(());

@@ -43,6 +43,8 @@ pub(crate) struct Round {
     pub(crate) cpu: f64,
     /// The same, up to the last receipt in the sink.
     pub(crate) cpu_to_sink: f64,
+    /// The same, up to the end of all that it has put off.
+    pub(crate) cpu_to_rest: f64,
     /// The generator's CPU microseconds per request.
     pub(crate) generator_cpu: f64,
     /// Cores that neither the server nor the generator kept busy meanwhile: the noise of the machine.
@@ -119,6 +121,11 @@ impl Contestant {
             self.delivered = sink.settle(self.expected)?;
         }
         let settled = usage::cpu(pid)?;
+        if self.sink.is_some() {
+            // What it has put off, as the read state, must not weigh on the next one's round.
+            usage::until_idle(pid)?;
+        }
+        let rested = usage::cpu(pid)?;
         let each = |spent: Duration| spent.as_secs_f64() * 1e6 / tally.sent as f64;
         Ok(Round {
             sent: tally.sent,
@@ -127,6 +134,7 @@ impl Contestant {
             p99: tally.latency_us(99.0) as f64,
             cpu: each(answered - begin),
             cpu_to_sink: each(settled - begin),
+            cpu_to_rest: each(rested - begin),
             generator_cpu: tally.cpu_us_per_request(),
             others,
             peak_mib: usage::peak_rss(pid)? as f64 / f64::from(1 << 20),

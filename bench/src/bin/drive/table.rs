@@ -12,8 +12,8 @@ use super::contestant::{Contestant, Round};
 /// a round were measured one right after the other.
 pub(crate) fn results(contestants: &[Contestant], results: &[Vec<Round>]) -> String {
     let mut table = String::from(
-        "| server | req/s | of bare | p50 µs | p99 µs | CPU µs/req | … to the sink | generator µs/req | \
-         peak RSS MiB | others' cores | req/s of the rounds |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        "| server | req/s | of bare | p50 µs | p99 µs | CPU µs/req | … to the sink | … to rest | generator µs/req | \
+         peak RSS MiB | others' cores | req/s of the rounds |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     let base = results.first().map(Vec::as_slice).unwrap_or_default();
     for (contestant, rounds) in contestants.iter().zip(results) {
@@ -23,13 +23,14 @@ pub(crate) fn results(contestants: &[Contestant], results: &[Vec<Round>]) -> Str
         let peak = rounds.iter().map(|round| round.peak_mib).fold(0.0, f64::max);
         let others = rounds.iter().map(|round| round.others).fold(0.0, f64::max);
         table += &format!(
-            "| {} | {:.0} | {ratio:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {peak:.1} | {others:.2} | {} |\n",
+            "| {} | {:.0} | {ratio:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {peak:.1} | {others:.2} | {} |\n",
             contestant.name(),
             of(|round| round.rate),
             of(|round| round.p50),
             of(|round| round.p99),
             of(|round| round.cpu),
             of(|round| round.cpu_to_sink),
+            of(|round| round.cpu_to_rest),
             of(|round| round.generator_cpu),
             each.join(", "),
         );
