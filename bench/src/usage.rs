@@ -31,7 +31,8 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_secs_f64((user + system) as f64 / per_second as f64))
 }
 
-/// Waits until process `pid` has hardly anything to do any more: less than a tick in a tenth of a second, twice.
+/// Waits until process `pid` has hardly anything to do any more, less than a tick in a tenth of a second, twice; then until
+/// the disk has what was written.
 pub fn until_idle(pid: u32) -> Result<()> {
     let begun = Instant::now();
     let (mut before, mut idle) = (cpu(pid)?, 0);
@@ -44,6 +45,7 @@ pub fn until_idle(pid: u32) -> Result<()> {
         idle = if now == before { idle + 1 } else { 0 };
         before = now;
     }
+    rustix::fs::sync();
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //! would make everybody wait for tens of milliseconds. What arrives while this is at work stays for the writer, whose
 //! own checkpoint then finds little left to move and begins the WAL anew.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,14 +23,14 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// Starts the thread with a connection of its own.
-    pub(super) fn start(path: &Path) -> std::io::Result<Self> {
+    pub(super) fn start(path: &Path, file: Arc<File>) -> std::io::Result<Self> {
         let connection = Connection::open(path).map_err(std::io::Error::other)?;
         connection.busy_timeout(Duration::ZERO).map_err(std::io::Error::other)?;
         // One poke may wait; a second would ask for what the first will do.
         let (poke, pokes) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
-            .spawn(move || run(&connection, &pokes))?;
+            .spawn(move || run(&connection, &file, &pokes))?;
         Ok(Self { poke: Some(poke), thread: Some(thread), bytes: 0 })
     }
 
@@ -56,11 +58,16 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(connection: &Connection, pokes: &Receiver<()>) {
+fn run(connection: &Connection, file: &File, pokes: &Receiver<()>) {
     while pokes.recv().is_ok() {
         // PASSIVE waits for nobody and nobody for it. If it fails, the writer's own will tell.
         let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = moved {
+        // SQLite syncs the file only with the checkpoint that has moved everything. That is the writer's, mostly, which
+        // would then wait for all the pages that were moved here.
+        let synced = file.sync_data();
+        if let Some(error) =
+            moved.err().map(|error| error.to_string()).or(synced.err().map(|error| error.to_string()))
+        {
             tracing::debug!(%error, "a checkpoint of the journal failed");
         }
     }

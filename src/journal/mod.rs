@@ -92,6 +92,7 @@ impl Journal {
         let (head_sender, head) = watch::channel(opened.head);
         let (takes_writes_sender, takes_writes) = watch::channel(true);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let file = Arc::new(opened.file);
         let (tail, pressure) = (Arc::new(Tail::default()), Arc::new(Pressure::new()));
         let writer = Writer {
             queue: Gather::new(queue),
@@ -103,13 +104,17 @@ impl Journal {
             ids: opened.ids,
             metrics: metrics.clone(),
             log: LogLimit::default(),
-            checkpoints: Checkpoints::start(&config.path)
+            checkpoints: Checkpoints::start(&config.path, file.clone())
                 .map_err(|source| OpenError::Io { path: config.path.clone(), source })?,
         };
         let connection = opened.connection;
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run(&connection))
+            .spawn(move || {
+                writer.run(&connection);
+                drop(connection);
+                drop(file);
+            })
             .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
         Ok(Self {
             shared: Arc::new(Shared {

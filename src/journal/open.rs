@@ -28,6 +28,9 @@ const CHECKPOINT_PAGES: u32 = 2_000;
 
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    /// The journal's file, to be synced. Must be closed after every connection: the end of any handle of a file is the end
+    /// of SQLite's own locks on it.
+    pub(super) file: File,
     pub(super) head: Seq,
     pub(super) ids: Ids,
     pub(super) lock: File,
@@ -64,7 +67,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     }
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
     let ids = ids(path, &connection, head)?;
-    Ok(Opened { connection, head, ids, lock })
+    let file = File::open(path).map_err(io)?;
+    Ok(Opened { connection, file, head, ids, lock })
 }
 
 /// The ids of all receipts: those in runs beside the journal, the rest from the receipts themselves.

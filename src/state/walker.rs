@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::journal::{Journal, Seq};
 
 /// The most receipts of one transaction.
-const BATCH: usize = 1_024;
+const BATCH: usize = 512;
 /// Receipts that come within this time share a transaction, unless somebody asks for them.
 const GATHER: Duration = Duration::from_millis(50);
 /// While callers crowd at the journal, a step is followed by so many times as long a rest, unless somebody asks: cores share their

@@ -36,6 +36,8 @@ pub(crate) struct Round {
     pub(crate) sent: u64,
     /// Answers per second.
     pub(crate) rate: f64,
+    /// What a sync of the disk took at the median just before, in microseconds; 0 if nobody looked.
+    pub(crate) sync: f64,
     /// Latencies in microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -130,6 +132,7 @@ impl Contestant {
         Ok(Round {
             sent: tally.sent,
             rate: tally.rate(),
+            sync: 0.0,
             p50: tally.latency_us(50.0) as f64,
             p99: tally.latency_us(99.0) as f64,
             cpu: each(answered - begin),

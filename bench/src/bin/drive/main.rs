@@ -86,15 +86,15 @@ fn measure(args: &Args, folder: &Path) -> Result<()> {
     println!("- vendor {:?}, order of ids {:?}", args.vendor, args.order);
     println!("- rounds: {} × {} s for each server, in turn", args.rounds, args.seconds);
 
-    let mut course = Course::new(args.vendor, args.order);
+    let mut course = Course::new(args.vendor, args.order, folder);
     for contestant in &mut contestants {
         course.load(contestant, 64, 1).context("warming up")?;
     }
     for connections in &args.connections {
         let results = course.rounds(&mut contestants, *connections, args.rounds, args.seconds)?;
         println!("\n### {connections} connections\n\n{}", table::results(&contestants, &results));
-        if *connections == 2 {
-            println!("\n{}", table::against_disk(&contestants, &results, sync));
+        if *connections <= course::FEW {
+            println!("\n{}", table::against_disk(&contestants, &results));
         }
     }
     if args.saturate > 0 {

@@ -50,14 +50,18 @@ pub(crate) fn memory(contestants: &[Contestant], results: &[Vec<Round>]) -> Stri
     table.trim_end().to_owned()
 }
 
-/// The latency of each server in units of what the disk takes for one sync.
-pub(crate) fn against_disk(contestants: &[Contestant], results: &[Vec<Round>], sync: SyncCost) -> String {
-    let sync = sync.p50.as_secs_f64() * 1e6;
+/// The latency of each server in units of what the disk took for one sync just before the round.
+pub(crate) fn against_disk(contestants: &[Contestant], results: &[Vec<Round>]) -> String {
     let each = contestants.iter().zip(results).map(|(contestant, rounds)| {
-        let p50 = median(rounds.iter().map(|round| round.p50));
-        format!("{} {:.2}", contestant.name(), p50 / sync)
+        let ratio = median(rounds.iter().map(|round| round.p50 / round.sync));
+        format!("{} {ratio:.2}", contestant.name())
     });
-    format!("p50 in units of the disk's own `fdatasync` p50: {}.", each.collect::<Vec<_>>().join(", "))
+    let syncs: Vec<_> = results.iter().flatten().map(|round| format!("{:.0}", round.sync)).collect();
+    format!(
+        "p50 in units of the disk's own `fdatasync` p50: {}. That took, before each round: {} µs.",
+        each.collect::<Vec<_>>().join(", "),
+        syncs.join(", ")
+    )
 }
 
 /// The price of a sync, in words.
