@@ -13,6 +13,8 @@ use crate::state::State;
 /// just then hardly waits.
 const PRUNE_STEP: u32 = 500;
 const PRUNE_PAUSE: Duration = Duration::from_millis(20);
+/// The pause while callbacks crowd: what is old can wait for a quieter hour, and who calls cannot.
+const CROWDED_PAUSE: Duration = Duration::from_millis(100);
 /// How often retention and a failed disk are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -58,6 +60,6 @@ async fn prune(
         if journal.prune(before, sinks.to_vec(), no_further, PRUNE_STEP).await? < PRUNE_STEP {
             return Ok(());
         }
-        sleep(PRUNE_PAUSE).await;
+        sleep(if journal.is_crowded() { CROWDED_PAUSE } else { PRUNE_PAUSE }).await;
     }
 }
