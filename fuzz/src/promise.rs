@@ -8,7 +8,6 @@ use readhook::journal::Entry;
 use readhook::receipt::{Proof, ReadReceipt, Scope, Timestamp, VendorName};
 use readhook::vendor::{Incoming, Outcome, Refusal};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::count::count;
 use crate::genuine::{Genuine, sign};
@@ -102,15 +101,13 @@ fn receipt(target: Target, request: &Incoming, way: &Way, entry: &Entry) -> Valu
     let id = value["id"].as_str().expect("an id is text");
     let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     assert!(id.len() == 32 && id.bytes().all(hexadecimal), "the id {id:?}");
-    match &entry.key {
-        Some(key) => {
-            assert_eq!(Some(id), hex::encode(Sha256::digest(key)).get(..32), "the id is the key's");
-        }
-        None => assert!(target == Target::OpenIm, "only OpenIM has events that nothing identifies"),
-    }
+    assert!(
+        json.starts_with(&format!(r#"{{"id":"{}","#, entry.id)),
+        "the journal knows it by its first field: {json}"
+    );
     let by_event = matches!(target, Target::Easemob | Target::RongCloud);
-    assert_eq!(entry.event_key, by_event);
-    assert!(!by_event || receipt.event_id.is_some(), "an event key without an event");
+    assert_eq!(entry.by_event, by_event);
+    assert!(!by_event || receipt.event_id.is_some(), "an id by event without an event");
 
     assert_eq!(receipt.received_at, request.received_at);
     assert_eq!((entry.received_at, entry.scope), (receipt.received_at.as_millis(), receipt.scope));
@@ -138,20 +135,20 @@ fn position(receipt: &ReadReceipt<'_>) {
     assert!(right, "{receipt:?}");
 }
 
-/// Of two receipts under one key the journal keeps the first. So they must say the same, or something is
+/// Of two receipts under one id the journal keeps the first. So they must say the same, or something is
 /// lost; but an event's own id is the vendor's word, and what contradicts it is told as a conflict.
 fn alike(receipts: &[(&Entry, Value)]) {
     let mut seen = HashMap::new();
     for (entry, receipt) in receipts {
-        let Some(key) = entry.key.as_ref().filter(|_| !entry.event_key) else {
+        if entry.by_event {
             continue;
-        };
-        let (_, first) = seen.entry(key).or_insert((entry, receipt));
+        }
+        let first = seen.entry(entry.id).or_insert(receipt);
         // Marked as read at one moment, to two positions: a repeat is known by group and moment.
         let read_all = receipt["event"] == "C2C.CallbackAfterMsgReadAll";
         for field in ["reader", "scope", "message_id", "message_seq", "up_to_time"] {
             let same = first[field] == receipt[field] || (read_all && field == "message_seq");
-            assert!(same, "one key for {first} and {receipt}");
+            assert!(same, "one id for {first} and {receipt}");
         }
     }
 }
@@ -194,20 +191,13 @@ fn same(first: &Way, request: &Incoming, second: &Way, later: &Incoming) {
     assert_eq!(first.entries.len(), second.entries.len());
     for (one, other) in first.entries.iter().zip(&second.entries) {
         assert_eq!(
-            (&one.key, one.event_key, one.scope, one.received_at, other.received_at),
-            (
-                &other.key,
-                other.event_key,
-                other.scope,
-                request.received_at.as_millis(),
-                later.received_at.as_millis()
-            )
+            (one.by_event, one.scope, one.received_at, other.received_at),
+            (other.by_event, other.scope, request.received_at.as_millis(), later.received_at.as_millis())
         );
         let [(id, rest, received_at), (other_id, other_rest, other_received_at)] = [one, other].map(parts);
-        assert_eq!(
-            id == other_id,
-            one.key.is_some(),
-            "an id is the same where a key is, and random where none is"
+        assert!(
+            id == other_id || one.vendor == VendorName::OpenIm,
+            "only OpenIM has events that nothing identifies"
         );
         assert_ne!(received_at, other_received_at);
         assert_eq!(rest, other_rest);
