@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::writer::{JOBS_A_TURN, Job};
+use super::job::{JOBS_A_TURN, Job};
 
 /// From this many callers in one turn on they are a crowd.
 pub(super) const CROWD: usize = 32;

@@ -9,6 +9,7 @@ mod entry;
 mod error;
 mod gather;
 mod ids;
+mod job;
 mod open;
 mod pressure;
 mod read;
@@ -39,9 +40,10 @@ use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
 use checkpoint::Checkpoints;
 use gather::Gather;
+use job::Job;
 use pressure::Pressure;
 use tail::Tail;
-use writer::{Job, Writer};
+use writer::Writer;
 
 /// The position of a receipt in the journal: from 1, without gaps, never used twice.
 pub type Seq = i64;

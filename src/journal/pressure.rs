@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::writer::JOBS_A_TURN;
+use super::job::JOBS_A_TURN;
 
 /// Longer nobody should wait in a queue: with more in front than the disk takes in so long, it is being asked
 /// for more than it can do, and the queue would only grow. So short that with the odd turn that moves pages into

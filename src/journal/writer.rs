@@ -6,37 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::checkpoint::Checkpoints;
 use super::gather::{CROWD, Gather};
 use super::ids::Ids;
+use super::job::{Done, JOBS_A_TURN, Job};
 use super::pressure::Pressure;
 use super::statements::{Statements, StoreError};
 use super::tail::Tail;
 use super::upkeep::{mark, park, prune, unpark};
-use super::{Committed, Entries, JournalError, Seq};
+use super::{Committed, JournalError, Seq};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
-use crate::receipt::{Timestamp, VendorName};
-
-/// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
-pub(super) const JOBS_A_TURN: usize = 1_024;
-
-type Done<T> = oneshot::Sender<Result<T, JournalError>>;
-
-/// What the writer can be asked to do.
-pub(super) enum Job {
-    Commit { entries: Entries, bytes: usize, done: Done<Committed> },
-    Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
-    Advance { sink: String, to: Seq, done: Done<()> },
-    Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
-    Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
-    Mark { name: String, value: i64, done: Done<()> },
-    Prune { before: Timestamp, sinks: Vec<String>, no_further: Seq, limit: u32, done: Done<u32> },
-    TryWrite { done: Done<()> },
-    Close,
-}
+use crate::receipt::VendorName;
 
 /// The writer's end of everything that it shares.
 pub(super) struct Writer {

@@ -1,0 +1,25 @@
+//! What the writer can be asked to do.
+
+use tokio::sync::oneshot;
+
+use super::{Committed, Entries, JournalError, Seq};
+use crate::receipt::Timestamp;
+
+/// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
+pub(super) const JOBS_A_TURN: usize = 1_024;
+
+/// Where the answer is awaited.
+pub(super) type Done<T> = oneshot::Sender<Result<T, JournalError>>;
+
+/// What the writer can be asked to do.
+pub(super) enum Job {
+    Commit { entries: Entries, bytes: usize, done: Done<Committed> },
+    Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
+    Advance { sink: String, to: Seq, done: Done<()> },
+    Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
+    Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
+    Mark { name: String, value: i64, done: Done<()> },
+    Prune { before: Timestamp, sinks: Vec<String>, no_further: Seq, limit: u32, done: Done<u32> },
+    TryWrite { done: Done<()> },
+    Close,
+}
