@@ -169,7 +169,7 @@ impl<'a> Json<'a> {
 impl<'a> Object<'a> {
     /// The value of a key; null counts as absent, as it does for the vendors.
     pub fn find(&self, key: &str) -> Option<&Json<'a>> {
-        self.0.iter().find_map(|(name, value)| (name == key && *value != Json::Null).then_some(value))
+        self.0.iter().find_map(|(name, value)| (name == key && !matches!(value, Json::Null)).then_some(value))
     }
 
     /// Every key and value, in order.
@@ -178,66 +178,95 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'a, V> Object<'a, V> {
-    /// Reads an object, each value from its `seed`.
-    fn read<'de: 'a, A, S>(mut map: A, room: usize, seed: S) -> Result<Self, A::Error>
-    where
-        A: MapAccess<'de>,
-        S: DeserializeSeed<'de, Value = V> + Copy,
-    {
-        let mut fields: Vec<(Cow<'a, str>, V)> = Vec::new();
-        let mut seen: HashSet<String> = HashSet::new();
-        while let Some(Text(key)) = map.next_key::<Text<'a>>()? {
-            let repeated = match fields.len() {
-                0 => {
-                    fields.reserve_exact(room);
-                    false
-                }
-                1..=COMPARED_ONE_BY_ONE => fields.iter().any(|(name, _)| *name == key),
-                _ => {
-                    if seen.is_empty() {
-                        seen.extend(fields.iter().map(|(name, _)| name.to_string()));
-                    }
-                    !seen.insert(key.to_string())
-                }
-            };
-            if repeated {
+/// The fields of an object as they come, and the watch for keys that stand twice.
+struct Fields<'a, V> {
+    fields: Vec<(Cow<'a, str>, V)>,
+    room: usize,
+    /// A bit for each key so far, by a glance at it: a key whose bit is not set is new for certain.
+    glances: u64,
+    seen: HashSet<String>,
+}
+
+impl<'a, V> Fields<'a, V> {
+    fn with_room(room: usize) -> Self {
+        Self { fields: Vec::new(), room, glances: 0, seen: HashSet::new() }
+    }
+
+    /// Whether the key has been there.
+    fn repeats(&mut self, key: &str) -> bool {
+        let last = key.as_bytes().last().copied().unwrap_or_default();
+        let glance = 1 << ((key.len() + usize::from(last)) % 64);
+        let maybe = self.glances & glance != 0;
+        self.glances |= glance;
+        if self.fields.len() <= COMPARED_ONE_BY_ONE {
+            return maybe && self.fields.iter().any(|(name, _)| name == key);
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(self.fields.iter().map(|(name, _)| name.to_string()));
+        }
+        !self.seen.insert(key.to_owned())
+    }
+
+    /// Reads an object; `read` reads each value into its place, which holds `empty` before.
+    fn read<'de: 'a, A: MapAccess<'de>>(
+        mut self,
+        mut map: A,
+        empty: impl Fn() -> V,
+        read: impl Fn(&mut A, &mut V) -> Result<(), A::Error>,
+    ) -> Result<Object<'a, V>, A::Error> {
+        while let Some(Key(key)) = map.next_key()? {
+            if self.repeats(&key) {
                 return Err(A::Error::custom(DUPLICATE));
             }
-            fields.push((key, map.next_value_seed(seed)?));
+            if self.fields.is_empty() {
+                self.fields.reserve_exact(self.room);
+            }
+            self.fields.push((key, empty()));
+            if let Some((_, place)) = self.fields.last_mut() {
+                read(&mut map, place)?;
+            }
         }
-        Ok(Self(fields))
+        Ok(Object(self.fields))
     }
 }
 
-/// A string that borrows when it has no escapes.
-struct Text<'a>(Cow<'a, str>);
+/// A key, which borrows when it has no escapes.
+struct Key<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(AnyValue::root())? {
-            Json::Text(text) => Ok(Self(text)),
-            Json::Null
-            | Json::Bool(_)
-            | Json::Integer(_)
-            | Json::Number(_)
-            | Json::List(_)
-            | Json::Object(_)
-            | Json::Odd => Err(D::Error::custom("a key is a string")),
+        struct Text<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Text<'a> {
+            type Value = Key<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
         }
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue::root())
+        let mut value = Json::Null;
+        Place { room: FIELDS, value: &mut value }.deserialize(deserializer)?;
+        Ok(value)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<'a>(PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+        struct Raw<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Raw<'a> {
             type Value = Object<'a, &'a RawValue>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,83 +274,90 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Object::read(map, FIELDS_WITHIN, PhantomData)
+                let read = |map: &mut A, place: &mut _| map.next_value().map(|raw| *place = raw);
+                Fields::with_room(FIELDS_WITHIN).read(map, || RawValue::NULL, read)
             }
         }
-        deserializer.deserialize_map(Fields(PhantomData))
+        deserializer.deserialize_map(Raw(PhantomData))
     }
 }
 
-/// Reads any value, and knows how many fields an object has room for here.
-#[derive(Clone, Copy)]
-struct AnyValue<'a> {
+/// Where a value goes. It is made there: handed up through the results of every level it would be copied at each, which
+/// was a twentieth of what a callback costs before the journal.
+struct Place<'p, 'a> {
+    /// How many fields an object has room for here.
     room: usize,
-    value: PhantomData<&'a ()>,
+    value: &'p mut Json<'a>,
 }
 
-impl AnyValue<'_> {
-    fn root() -> Self {
-        Self { room: FIELDS, value: PhantomData }
-    }
+impl<'de: 'a, 'a> DeserializeSeed<'de> for Place<'_, 'a> {
+    type Value = ();
 
-    fn within(self) -> Self {
-        Self { room: FIELDS_WITHIN, ..self }
-    }
-}
-
-impl<'de: 'a, 'a> DeserializeSeed<'de> for AnyValue<'a> {
-    type Value = Json<'a>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de: 'a, 'a> Visitor<'de> for AnyValue<'a> {
-    type Value = Json<'a>;
+impl<'de: 'a, 'a> Visitor<'de> for Place<'_, 'a> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Json<'a>, E> {
-        Ok(Json::Null)
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        *self.value = Json::Null;
+        Ok(())
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json<'a>, E> {
-        Ok(Json::Bool(value))
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        *self.value = Json::Bool(value);
+        Ok(())
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json<'a>, E> {
-        Ok(Json::Integer(value.into()))
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        *self.value = Json::Integer(value.into());
+        Ok(())
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json<'a>, E> {
-        Ok(Json::Integer(value.into()))
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        *self.value = Json::Integer(value.into());
+        Ok(())
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(value))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        *self.value = Json::Number(value);
+        Ok(())
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<(), E> {
+        *self.value = Json::Text(Cow::Borrowed(text));
+        Ok(())
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Json<'a>, E> {
-        Ok(Json::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        *self.value = Json::Text(Cow::Owned(text.to_owned()));
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'a>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut list = Vec::new();
-        while let Some(value) = seq.next_element_seed(self.within())? {
+        loop {
+            let mut value = Json::Null;
+            let place = Place { room: FIELDS_WITHIN, value: &mut value };
+            if seq.next_element_seed(place)?.is_none() {
+                break;
+            }
             list.push(value);
         }
-        Ok(Json::List(list))
+        *self.value = Json::List(list);
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Json<'a>, A::Error> {
-        Object::read(map, self.room, self.within()).map(Json::Object)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let read = |map: &mut A, value: &mut _| map.next_value_seed(Place { room: FIELDS_WITHIN, value });
+        *self.value = Json::Object(Fields::with_room(self.room).read(map, || Json::Null, read)?);
+        Ok(())
     }
 }
 
