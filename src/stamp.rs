@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::journal::Entry;
 use crate::receipt::{ReadReceipt, ReceiptId, Scope, VendorName};
-use crate::vendor::{DecodeError, Identity, Mark, Problem, Reading, Verified};
+use crate::vendor::{Identity, Mark, Reading, Verified};
 
 /// So much room stays for the next receipt's JSON.
 const LINE_KEPT: usize = 4 << 10;
@@ -15,14 +15,7 @@ const LINE_KEPT: usize = 4 << 10;
 /// Puts identity and provenance on a reading; from here on it is a receipt, ready for the journal.
 ///
 /// Deterministic, but for the id of an event that nothing identifies.
-///
-/// # Errors
-/// Never in practice: text, integers and times always serialise.
-pub fn stamp<'c>(
-    vendor: VendorName,
-    verified: &'c Verified<'_>,
-    reading: Reading<'c>,
-) -> Result<Entry, DecodeError> {
+pub fn stamp<'c>(vendor: VendorName, verified: &'c Verified<'_>, reading: Reading<'c>) -> Entry {
     let (id, by_event) = match reading.identity {
         Identity::Event(id) => (id, true),
         Identity::Facts(id) => (id, false),
@@ -56,23 +49,22 @@ pub fn stamp<'c>(
         event_id: reading.event_id,
         extra: reading.extra,
     };
-    let json = line(&receipt).ok_or(Problem::WrongType.of("receipt"))?;
-    Ok(Entry { id, by_event, received_at: received_at.as_millis(), vendor, scope, json, trace: None })
+    let json = line(&receipt);
+    Entry { id, by_event, received_at: received_at.as_millis(), vendor, scope, json, trace: None }
 }
 
 /// The receipt as one line of JSON, in a single piece of memory that fits: it is written where the last one was, then copied.
-/// `None` never in practice: text, integers and times always serialise.
-fn line(receipt: &ReadReceipt<'_>) -> Option<Arc<str>> {
+fn line(receipt: &ReadReceipt<'_>) -> Arc<str> {
     thread_local! {
-        static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        static LINE: RefCell<String> = const { RefCell::new(String::new()) };
     }
     LINE.with_borrow_mut(|line| {
         line.clear();
-        serde_json::to_writer(&mut *line, receipt).ok()?;
-        let text = std::str::from_utf8(line).ok().map(Arc::from);
+        receipt.write_line(line);
+        let fitting = Arc::from(&**line);
         // A giant must not stay for ever.
         line.shrink_to(LINE_KEPT);
-        text
+        fitting
     })
 }
 

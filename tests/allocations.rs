@@ -1,6 +1,7 @@
 //! What a callback asks of the allocator between its last byte and the journal: a regression guard that times nothing. A
 //! program of its own, because it counts with an allocator of its own.
 
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -35,7 +36,9 @@ fn receipts(vendor: &dyn Vendor, request: &Incoming) -> usize {
     let Ok(Opened::Read(callback)) = vendor.open(request) else { return 0 };
     let Ok(verified) = authenticate(vendor, callback) else { return 0 };
     let Ok(readings) = vendor.decode(&verified) else { return 0 };
-    readings.into_iter().filter_map(|reading| stamp(vendor.name(), &verified, reading).ok()).count()
+    let count = readings.len();
+    readings.into_iter().for_each(|reading| drop(black_box(stamp(vendor.name(), &verified, reading))));
+    count
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl<'a> Extra<'a> {
         }
     }
 
+    /// Every fact, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Fact<'a>)> {
+        self.0.iter().map(|(name, fact)| (&**name, fact))
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

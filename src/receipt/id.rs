@@ -62,6 +62,15 @@ impl ReceiptId {
         Self(bits)
     }
 
+    /// Appends its digits.
+    pub(super) fn write(self, text: &mut String) {
+        let mut digits = [0; 32];
+        // Neither fails: there is room for exactly them, and they are ASCII.
+        if hex::encode_to_slice(self.0, &mut digits).is_ok() {
+            text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        }
+    }
+
     /// Its first 64 bits, by which it is looked up.
     pub fn fingerprint(self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;

@@ -3,6 +3,7 @@
 
 mod extra;
 mod id;
+mod line;
 mod schema;
 mod timestamp;
 mod trace;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -33,6 +34,15 @@ impl Timestamp {
     /// Whole seconds since 1970, rounded down.
     pub fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// Appends its RFC 3339 form.
+    pub(super) fn write(self, text: &mut String) {
+        const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        // Neither fails: every moment has the form, and a string takes it.
+        if let Ok(moment) = jiff::Timestamp::from_millisecond(self.0) {
+            MILLISECONDS.print_timestamp(&moment, text).unwrap_or_default();
+        }
     }
 
     /// Reads RFC 3339 with any offset; sub-millisecond digits are cut off.
