@@ -105,16 +105,18 @@ impl JetStream {
         facts: &[Facts<'_>],
         done: &mut usize,
     ) -> Result<(), Stop> {
-        let conversations: Vec<String> = facts.iter().map(Facts::conversation_key).collect();
         let mut waited_for = HashSet::new();
         let mut acks = VecDeque::new();
-        for ((receipt, facts), conversation) in batch.iter().zip(facts).zip(&conversations) {
-            while acks.len() >= IN_FLIGHT || (!connection.pipelines() && waited_for.contains(conversation)) {
+        for (receipt, facts) in batch.iter().zip(facts) {
+            let conversation = (!connection.pipelines()).then(|| facts.conversation_key());
+            while acks.len() >= IN_FLIGHT
+                || conversation.as_ref().is_some_and(|conversation| waited_for.contains(conversation))
+            {
                 self.acknowledged(&mut acks, &mut waited_for, done).await?;
             }
             match self.publish_one(connection, receipt, facts).await {
                 Ok(ack) => {
-                    waited_for.insert(conversation);
+                    waited_for.extend(conversation.clone());
                     acks.push_back((conversation, ack));
                 }
                 // What was sent before it has the first word.
@@ -153,10 +155,10 @@ impl JetStream {
     }
 
     /// Waits for the oldest of the acknowledgements.
-    async fn acknowledged<'a>(
+    async fn acknowledged(
         &self,
-        acks: &mut VecDeque<(&'a String, PublishAckFuture)>,
-        waited_for: &mut HashSet<&'a String>,
+        acks: &mut VecDeque<(Option<String>, PublishAckFuture)>,
+        waited_for: &mut HashSet<String>,
         done: &mut usize,
     ) -> Result<(), Stop> {
         let Some((conversation, ack)) = acks.pop_front() else { return Ok(()) };
@@ -165,7 +167,9 @@ impl JetStream {
             let problem = format!("the stream `{}` took what is for `{}`", ack.stream, self.stream);
             return Err(Stop::Failed(problem.into()));
         }
-        waited_for.remove(conversation);
+        if let Some(conversation) = conversation {
+            waited_for.remove(&conversation);
+        }
         *done += 1;
         Ok(())
     }
@@ -205,15 +209,20 @@ impl JetStream {
 
 /// `<prefix>.<vendor>.<app>.<conversation type>`.
 fn subject(prefix: &str, facts: &Facts<'_>) -> String {
-    let [vendor, app, kind] = [&facts.vendor, &facts.app, &facts.conversation.kind].map(|text| word(text));
-    format!("{prefix}.{vendor}.{app}.{kind}")
+    let mut subject = prefix.to_owned();
+    for text in [&facts.vendor, &facts.app, &facts.conversation.kind] {
+        subject.push('.');
+        add_word(&mut subject, text);
+    }
+    subject
 }
 
 /// A word of a subject that neither wildcards nor MQTT bridges nor shells take for anything else. Two apps
 /// may share one then; the payload still tells them apart.
-fn word(text: &str) -> String {
+fn add_word(subject: &mut String, text: &str) {
     if text.is_empty() {
-        return "_".to_owned();
+        subject.push('_');
     }
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).collect()
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    subject.extend(text.chars().map(|c| if fits(c) { c } else { '_' }));
 }
