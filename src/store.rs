@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
+
 use crate::direct::{Direct, DirectError};
 use crate::journal::{Committed, Entries, Journal, JournalError, Seq};
 
@@ -24,26 +27,42 @@ pub(crate) enum StoreError {
     Refused,
 }
 
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            // The writer has logged why.
+            JournalError::Write(_)
+            | JournalError::Read(_)
+            | JournalError::Overloaded
+            | JournalError::Closed => Self::Unavailable,
+        }
+    }
+}
+
+impl From<DirectError> for StoreError {
+    fn from(error: DirectError) -> Self {
+        match error {
+            DirectError::Overloaded | DirectError::Closed => Self::Unavailable,
+            DirectError::Refused => Self::Refused,
+        }
+    }
+}
+
 impl Store {
     /// Makes receipts durable, all or none as far as the vendor is concerned.
     ///
     /// Cancel safe: they may become durable all the same, and the vendor's repeat is then known by its id.
     /// Who would wait for longer than `patience` may be turned away at once.
-    pub(crate) async fn commit(&self, patience: Duration, entries: Entries) -> Result<Committed, StoreError> {
+    pub(crate) fn commit(
+        &self,
+        patience: Duration,
+        entries: Entries,
+    ) -> impl Future<Output = Result<Committed, StoreError>> + Send + use<> {
         match self {
             Self::Journal(journal) => {
-                journal.commit_within(patience, entries).await.map_err(|error| match error {
-                    // The writer has logged why.
-                    JournalError::Write(_)
-                    | JournalError::Read(_)
-                    | JournalError::Overloaded
-                    | JournalError::Closed => StoreError::Unavailable,
-                })
+                Either::Left(journal.commit_within(patience, entries).map_err(StoreError::from))
             }
-            Self::Direct(direct) => direct.commit(entries).await.map_err(|error| match error {
-                DirectError::Overloaded | DirectError::Closed => StoreError::Unavailable,
-                DirectError::Refused => StoreError::Refused,
-            }),
+            Self::Direct(direct) => Either::Right(direct.commit(entries).map_err(StoreError::from)),
         }
     }
 

@@ -25,6 +25,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::FutureExt;
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -81,9 +82,14 @@ impl Serve for Routes {
     /// A stream that nobody reads must end.
     const NOTICES_HANG_UP: bool = true;
 
-    async fn serve(&self, _client: SocketAddr, request: hyper::Request<hyper::body::Incoming>) -> Response {
-        let Ok(response) = self.0.clone().oneshot(request).await;
-        response
+    const ANSWERS_SHORTLY: bool = false;
+
+    fn serve(
+        &self,
+        _client: SocketAddr,
+        request: hyper::Request<hyper::body::Incoming>,
+    ) -> impl Future<Output = Response> + Send + use<> {
+        self.0.clone().oneshot(request).map(|Ok(response)| response)
     }
 }
 

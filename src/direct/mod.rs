@@ -20,7 +20,7 @@ use crate::dispatch::Standing;
 use crate::journal::{Committed, Entries, Entry, Stored};
 use crate::metrics::Metrics;
 use crate::sink::Sink;
-use parcel::Parcel;
+use parcel::{News, Parcel};
 
 /// How many bytes of receipts may wait for the sinks. More are turned away at once: the vendor hears `unavailable`.
 const WAITING_BYTES: usize = 64 << 20;
@@ -87,7 +87,20 @@ impl Direct {
     /// # Errors
     /// When a destination refuses one of them for good, or too much is waiting. A destination that is down is no error: it
     /// is tried again for as long as this is waited for.
-    pub async fn commit(&self, entries: Entries) -> Result<Committed, DirectError> {
+    pub fn commit(
+        &self,
+        entries: Entries,
+    ) -> impl Future<Output = Result<Committed, DirectError>> + Send + use<> {
+        let sent = self.send(entries);
+        async move {
+            let (committed, delivered) = sent?;
+            delivered.await.map_err(|_| DirectError::Closed)??;
+            Ok(committed)
+        }
+    }
+
+    /// Hands the receipts to every carrier; what comes back tells that all have delivered them.
+    fn send(&self, entries: Entries) -> Result<(Committed, News), DirectError> {
         let weight = entries.iter().map(Entry::weight).sum::<usize>().max(LEAST_WEIGHT);
         let weight = u32::try_from(weight).map_err(|_| DirectError::Overloaded)?;
         let room = self.room.clone().try_acquire_many_owned(weight).map_err(|_| DirectError::Overloaded)?;
@@ -102,8 +115,6 @@ impl Direct {
             // A queue has room for as many parcels as the semaphore lets in, so it can only be closed.
             carrier.try_send(parcel.clone()).map_err(|_| DirectError::Closed)?;
         }
-        drop(parcel);
-        delivered.await.map_err(|_| DirectError::Closed)??;
-        Ok(committed)
+        Ok((committed, delivered))
     }
 }

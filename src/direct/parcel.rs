@@ -8,6 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::DirectError;
 use crate::journal::Stored;
 
+/// What became of a parcel.
+pub(super) type News = oneshot::Receiver<Result<(), DirectError>>;
+
 /// One callback's receipts.
 pub(super) struct Parcel {
     pub(super) receipts: Vec<Stored>,
@@ -20,11 +23,7 @@ pub(super) struct Parcel {
 
 impl Parcel {
     /// A parcel for so many sinks, and where to wait for the news.
-    pub(super) fn new(
-        receipts: Vec<Stored>,
-        sinks: usize,
-        room: OwnedSemaphorePermit,
-    ) -> (Arc<Self>, oneshot::Receiver<Result<(), DirectError>>) {
+    pub(super) fn new(receipts: Vec<Stored>, sinks: usize, room: OwnedSemaphorePermit) -> (Arc<Self>, News) {
         let (news, delivered) = oneshot::channel();
         let missing = AtomicUsize::new(receipts.len() * sinks);
         (Arc::new(Self { receipts, missing, news: Mutex::new(Some(news)), _room: room }), delivered)

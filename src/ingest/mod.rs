@@ -109,18 +109,19 @@ impl Ingest {
         &self,
         vendor: &dyn Vendor,
         passthrough: Option<&Passthrough>,
-        request: Incoming,
+        request: &Incoming,
         begun: Instant,
     ) -> Reply {
-        let span = self.span(vendor, &request, begun);
+        let span = self.span(vendor, request, begun);
         let mut known = Known::default();
         let step = span.as_ref().map(|span| span.step("verify and decode"));
-        let read = self.read(vendor, &request, passthrough.is_some(), true, &mut known);
+        let read = self.read(vendor, request, passthrough.is_some(), true, &mut known);
         step.into_iter().for_each(Step::end);
         let (outcome, reply) = match read {
             Read::Neighbour { allow, onward } => {
                 let forwarded = match passthrough {
-                    Some(passthrough) if onward => passthrough.forward(&request, begun).await,
+                    // In a box, for each connection has room for the largest future that it may need.
+                    Some(passthrough) if onward => Box::pin(passthrough.forward(request, begun)).await,
                     Some(passthrough) => {
                         passthrough.keep();
                         None
@@ -130,17 +131,24 @@ impl Ingest {
                 (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
             }
             Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
+            Read::Receipts(entries) if entries.is_empty() => {
+                (Outcome::Ignored, Reply::Ours(vendor.answer(&Outcome::Ignored)))
+            }
             Read::Receipts(mut entries) => {
                 if let Some(context) = span.as_ref().and_then(|span| span.context()) {
                     entries.iter_mut().for_each(|entry| entry.trace = Some(context.clone()));
                 }
                 let step = span.as_ref().map(|span| span.step("commit"));
-                let outcome = self.commit(vendor, &request, entries, &mut known.committed).await;
+                let patience = vendor.patience();
+                let committed = timeout(patience, self.store.commit(patience, entries)).await;
                 step.into_iter().for_each(Step::end);
+                // A late commit still counts, and the vendor's retry is a duplicate then.
+                let committed = committed.unwrap_or(Err(StoreError::Unavailable));
+                let outcome = self.committed(vendor, request, committed, &mut known.committed);
                 (outcome, Reply::Ours(vendor.answer(&outcome)))
             }
         };
-        self.finish(Ending { vendor, request: &request, begun, known, outcome, span }, reply)
+        self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
@@ -235,22 +243,17 @@ impl Ingest {
         })
     }
 
-    async fn commit(
+    fn committed(
         &self,
         vendor: &dyn Vendor,
         request: &Incoming,
-        entries: Entries,
+        committed: Result<Committed, StoreError>,
         stored: &mut Committed,
     ) -> Outcome {
-        if entries.is_empty() {
-            return Outcome::Ignored;
-        }
-        let patience = vendor.patience();
-        let committed = match timeout(patience, self.store.commit(patience, entries)).await {
-            Ok(Ok(committed)) => committed,
-            // A late commit still counts, and the vendor's retry is a duplicate then.
-            Ok(Err(StoreError::Unavailable)) | Err(_) => return Outcome::Unavailable,
-            Ok(Err(StoreError::Refused)) => {
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(StoreError::Unavailable) => return Outcome::Unavailable,
+            Err(StoreError::Refused) => {
                 // A vendor that comes again hears the same, until it does not come any more.
                 self.quarantine.keep(suspect(vendor, request, &Outcome::Unavailable));
                 return Outcome::Unavailable;

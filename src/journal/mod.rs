@@ -148,11 +148,21 @@ impl Journal {
     ///
     /// # Errors
     /// Also, and at once, when it is to be expected that it would take longer: [`JournalError::Overloaded`].
-    pub async fn commit_within(
+    pub fn commit_within(
         &self,
         patience: Duration,
         entries: Entries,
-    ) -> Result<Committed, JournalError> {
+    ) -> impl Future<Output = Result<Committed, JournalError>> + Send + use<> {
+        let queued = self.queue(patience, entries);
+        async move { queued?.await.map_err(|_| JournalError::Closed)? }
+    }
+
+    /// Puts entries into the writer's queue; what comes back tells what became of them.
+    fn queue(
+        &self,
+        patience: Duration,
+        entries: Entries,
+    ) -> Result<oneshot::Receiver<Result<Committed, JournalError>>, JournalError> {
         let queued = self.shared.jobs.max_capacity() - self.shared.jobs.capacity();
         if !self.shared.pressure.bears(queued, patience) {
             return Err(JournalError::Overloaded);
@@ -170,7 +180,7 @@ impl Journal {
                 mpsc::error::TrySendError::Closed(_) => JournalError::Closed,
             });
         }
-        committed.await.map_err(|_| JournalError::Closed)?
+        Ok(committed)
     }
 
     /// Where a sink goes on: behind this receipt. A sink that the journal has not met begins at `otherwise`.

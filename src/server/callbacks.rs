@@ -51,7 +51,7 @@ impl Door {
 
     /// Those that are in place now.
     pub(crate) fn served(&self) -> Arc<Served> {
-        self.0.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.served()
     }
 
     /// How it listens.
@@ -60,45 +60,62 @@ impl Door {
     }
 
     /// Takes a request below `/webhooks/`, to its answer.
-    pub(super) async fn take(&self, peer: SocketAddr, request: Request<Body>) -> Response<Full<Bytes>> {
+    ///
+    /// Every connection keeps room for this future, and an `async fn` would keep its arguments twice. So what a request
+    /// becomes is made before the future, which borrows it from then on.
+    pub(super) fn take(
+        &self,
+        peer: SocketAddr,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<> {
         let begun = Instant::now();
-        let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-        let Served { vendors, passthroughs } = &*self.served();
-        let Some((vendor, tail_at)) = vendors.route(path) else {
-            return respond(vendor::not_here(path));
-        };
-        if request.method() != Method::POST {
-            let mut response = respond(vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            return response;
-        }
-        let Inner { ingest, server, bodies, .. } = &*self.0;
+        let door = self.0.clone();
         let (head, body) = request.into_parts();
+        let is_post = head.method == Method::POST;
         let mut incoming = Incoming {
-            client: client(peer.ip(), &head.headers, &server.trusted_proxies),
-            tail_at: PREFIX.len() + tail_at,
+            client: client(peer.ip(), &head.headers, &door.server.trusted_proxies),
+            tail_at: PREFIX.len(),
             uri: head.uri,
             headers: head.headers,
             body: Bytes::new(),
             received_at: clock::now(),
         };
-        let reply = match bodies.read(body, &incoming.headers).await {
-            // The room is given back when the callback has ended, before an answer is withheld.
-            Ok(Whole { bytes, room: _room }) => {
-                incoming.body = bytes;
-                let passthrough = passthroughs.of(vendor.name());
-                ingest.take(&**vendor, passthrough, incoming, begun).await
+        async move {
+            let Inner { ingest, bodies, .. } = &*door;
+            let Served { vendors, passthroughs } = &*door.served();
+            let path = incoming.tail();
+            let Some((vendor, tail_at)) = vendors.route(path) else {
+                return respond(vendor::not_here(path));
+            };
+            if !is_post {
+                let mut response = respond(vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                return response;
             }
-            Err(outcome) => ingest.refuse(&**vendor, &incoming, begun, outcome),
-        };
-        let answer = match reply {
-            Reply::Ours(answer) => answer,
-            Reply::Theirs(forwarded) => return hand_on(forwarded),
-        };
-        if let Some(wait) = answer.not_before {
-            sleep_until((begun + wait).into()).await;
+            incoming.tail_at += tail_at;
+            let reply = match bodies.read(body, &incoming.headers).await {
+                // The room is given back when the callback has ended, before an answer is withheld.
+                Ok(Whole { bytes, room: _room }) => {
+                    incoming.body = bytes;
+                    ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await
+                }
+                Err(outcome) => ingest.refuse(&**vendor, &incoming, begun, outcome),
+            };
+            let answer = match reply {
+                Reply::Ours(answer) => answer,
+                Reply::Theirs(forwarded) => return hand_on(forwarded),
+            };
+            if let Some(wait) = answer.not_before {
+                sleep_until((begun + wait).into()).await;
+            }
+            respond(answer)
         }
-        respond(answer)
+    }
+}
+
+impl Inner {
+    fn served(&self) -> Arc<Served> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use std::convert::Infallible;
 
+use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -51,12 +52,15 @@ pub(crate) trait Serve: Send + Sync + 'static {
     /// connection must go on reading, into a second buffer: 8 KiB more for each that waits.
     const NOTICES_HANG_UP: bool;
 
+    /// Whether answers are short: then head and body go out as one piece, which costs the kernel less than two.
+    const ANSWERS_SHORTLY: bool;
+
     /// Answers one request.
     fn serve(
         &self,
         client: SocketAddr,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
 }
 
 /// Accepts until `stop`; then closes the listener, lets every request that has begun get its answer, and returns.
@@ -132,16 +136,16 @@ async fn connection<S: Serve>(
         let stage = stage.clone();
         service_fn(move |request: Request<Incoming>| {
             stage.busy();
-            let (server, stage) = (server.clone(), stage.clone());
-            async move {
-                let response = server.serve(peer, request).await;
+            let stage = stage.clone();
+            server.serve(peer, request).map(move |response| {
                 stage.idle();
                 Ok::<_, Infallible>(response.map(|body| Sent::new(body, &stage)))
-            }
+            })
         })
     };
     let mut http = hyper::server::conn::http1::Builder::new();
     http.half_close(!S::NOTICES_HANG_UP)
+        .writev(!S::ANSWERS_SHORTLY)
         .header_read_timeout(None)
         .max_headers(MAX_FIELDS)
         .max_header_size(head_bytes);

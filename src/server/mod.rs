@@ -16,6 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -50,11 +51,17 @@ impl Serve for Public {
     /// A callback is carried through in seconds, whoever still listens.
     const NOTICES_HANG_UP: bool = false;
 
-    async fn serve(&self, client: SocketAddr, request: Request<Incoming>) -> Response<Self::Body> {
+    const ANSWERS_SHORTLY: bool = true;
+
+    fn serve(
+        &self,
+        client: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<> {
         if callbacks::is_callback(request.uri()) {
-            return self.door.take(client, request).await.map(Either::Left);
+            return self.door.take(client, request).map(|answer| answer.map(Either::Left)).left_future();
         }
-        let Ok(response) = self.others.clone().oneshot(request).await;
-        response.map(Either::Right)
+        let answer = self.others.clone().oneshot(request);
+        answer.map(|Ok(response)| response.map(Either::Right)).right_future()
     }
 }

@@ -147,7 +147,7 @@ const ENDS_IN: [(&str, &[&str]); 22] = [
     ("hdrhistogram", &["simulate"]),
     ("indicatif", &["cli"]),
     ("prometheus", &["metrics", "service"]),
-    ("futures_util", &["admin"]),
+    ("futures_util", &["admin", "server", "store"]),
     ("csv", &["cli"]),
     ("rustls", &["tls", "sink"]),
     ("reqwest", &["sink"]),
