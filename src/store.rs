@@ -49,7 +49,8 @@ impl From<DirectError> for StoreError {
 }
 
 impl Store {
-    /// Makes receipts durable, all or none as far as the vendor is concerned.
+    /// Makes receipts durable, all or none as far as the vendor is concerned. They are handed over at once, not when the future is
+    /// first polled.
     ///
     /// Cancel safe: they may become durable all the same, and the vendor's repeat is then known by its id.
     /// Who would wait for longer than `patience` may be turned away at once.

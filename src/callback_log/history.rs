@@ -43,15 +43,16 @@ pub(super) struct History {
     counts: Counts,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Second {
     number: i64,
-    vendors: [Tally; VendorName::ALL.len()],
+    /// Those who called in it, or in another second that had its place before: few services have all four vendors.
+    vendors: [Option<Box<Tally>>; VendorName::ALL.len()],
 }
 
 impl Default for History {
     fn default() -> Self {
-        let none = Second { number: i64::MIN, vendors: [Tally::NONE; VendorName::ALL.len()] };
+        let none = Second { number: i64::MIN, vendors: [const { None }; VendorName::ALL.len()] };
         Self { seconds: vec![none; SECONDS].into_boxed_slice(), counts: Counts::default() }
     }
 }
@@ -65,10 +66,11 @@ impl History {
         let number = at.as_seconds();
         let Some(second) = self.seconds.get_mut(place(number)) else { return };
         if second.number != number {
-            *second = Second { number, vendors: [Tally::NONE; VendorName::ALL.len()] };
+            second.number = number;
+            second.vendors.iter_mut().flatten().for_each(|tally| **tally = Tally::NONE);
         }
         if let Some(tally) = second.vendors.get_mut(vendor) {
-            tally.count(outcome, took);
+            tally.get_or_insert_with(|| Box::new(Tally::NONE)).count(outcome, took);
         }
     }
 
@@ -86,7 +88,9 @@ impl History {
             for number in begin.max(first)..=(begin + step - 1).min(now) {
                 let second = self.seconds.get(place(number)).filter(|second| second.number == number);
                 for (sum, tally) in vendors.iter_mut().zip(second.iter().flat_map(|second| &second.vendors)) {
-                    sum.add(tally);
+                    if let Some(tally) = tally {
+                        sum.add(tally);
+                    }
                 }
             }
             points.extend(Timestamp::from_seconds(begin).map(|at| Point { at, vendors }));

@@ -79,7 +79,8 @@ impl Direct {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Delivers the receipts to every sink, and returns when all have acknowledged all of them.
+    /// Delivers the receipts to every sink, and returns when all have acknowledged all of them. They are handed over at once, not
+    /// when the future is first polled.
     ///
     /// All count as new, for nothing here remembers. Cancel safe: dropped, the receipts may still be delivered, or in part; a
     /// repeat mends that.

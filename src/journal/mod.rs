@@ -136,7 +136,7 @@ impl Journal {
 
     /// Stores what is new of the entries, all or none. Returns when they are on disk.
     ///
-    /// Idempotent by key. Cancel safe: the writer owns the write, so a caller who goes away changes nothing.
+    /// Idempotent by id. Cancel safe: the writer owns the write, so a caller who goes away changes nothing.
     ///
     /// # Errors
     /// When the disk would not take them (the same entries may be tried again), or too much is waiting already.
@@ -144,7 +144,8 @@ impl Journal {
         self.commit_within(Duration::MAX, entries).await
     }
 
-    /// The same for a caller who will not wait for longer than `patience`.
+    /// The same for a caller who will not wait for longer than `patience`. The entries are handed over at once, not when the
+    /// future is first polled.
     ///
     /// # Errors
     /// Also, and at once, when it is to be expected that it would take longer: [`JournalError::Overloaded`].
