@@ -59,7 +59,9 @@ async fn what_fails_is_repeated_as_often_as_the_vendor_does() {
         ("relay", busy(), "refused", 1),
     ];
     for (vendor, manner, why, tries) in rows {
-        let (run, requests) = at(manner.clone(), &[vendor, "--count", "20", "--timeout", "100ms"]).await;
+        // Whoever answers is waited for, however slow the machine is.
+        let patience = if matches!(manner, Manner::Hang) { "500ms" } else { "30s" };
+        let (run, requests) = at(manner.clone(), &[vendor, "--count", "20", "--timeout", patience]).await;
         assert_eq!(
             run.report["vendor_behaviour"]["lost"],
             json!({ why: 20 }),
@@ -74,10 +76,10 @@ async fn what_fails_is_repeated_as_often_as_the_vendor_does() {
 async fn a_repeat_repairs_what_it_can() {
     for (vendor, first) in [("easemob", busy()), ("tencent", Manner::Hang), ("rongcloud", Manner::Close)] {
         let manner = Manner::InTurn(vec![first, fine(vendor)]);
-        let arguments = [vendor, "--count", "10", "--concurrency", "1", "--timeout", "100ms"];
+        let arguments = [vendor, "--count", "4", "--concurrency", "1", "--timeout", "2s"];
         let (run, requests) = at(manner, &arguments).await;
-        assert_eq!((run.code, requests), (Some(0), 20), "{vendor}: {:#}", run.report);
-        assert_eq!(run.report["vendor_behaviour"]["delivered"], json!({ "2": 10 }), "{vendor}");
+        assert_eq!((run.code, requests), (Some(0), 8), "{vendor}: {:#}", run.report);
+        assert_eq!(run.report["vendor_behaviour"]["delivered"], json!({ "2": 4 }), "{vendor}");
     }
 }
 
@@ -122,5 +124,6 @@ async fn openim_drops_what_finds_no_place_in_its_queue() {
     assert!(lost("queue_full") > 0, "{:#}", run.report);
     assert!(lost("timeout") >= 102, "two at work and a hundred behind them: {:#}", run.report);
     assert_eq!(lost("queue_full") + lost("timeout"), 500, "{:#}", run.report);
-    assert_eq!((run.code, requests as u64), (Some(1), lost("timeout")));
+    // Who waits no longer may have gone before the server has read its request; who found no place never sends one.
+    assert!(run.code == Some(1) && requests as u64 <= lost("timeout"), "{requests}: {:#}", run.report);
 }
