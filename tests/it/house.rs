@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -137,9 +137,15 @@ impl House {
     /// Ends the service in good order. Every receipt of the journal must then be in the file of the sink, in order.
     pub(crate) async fn end(self) -> TempDir {
         let stored = self.receipts().await;
+        let stopped = Instant::now();
         self.stop.cancel();
         let dir = self.ended().await;
-        assert_eq!(delivered(dir.path()), stored, "what the journal has and what the sink got");
+        let took = stopped.elapsed();
+        assert_eq!(
+            delivered(dir.path()),
+            stored,
+            "left: what the sink got; right: what the journal has ({took:?})"
+        );
         dir
     }
 

@@ -71,8 +71,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Sends a request and waits for its answer.
     pub(crate) async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
-        self.send(request).await;
-        self.answer().await.expect("an answer")
+        self.send(&request).await;
+        let answer = self.answer().await;
+        answer.unwrap_or_else(|| {
+            let line = request.as_ref().split(|byte| *byte == b'\r').next().unwrap_or_default();
+            panic!("no answer, but the end, to {} ...", String::from_utf8_lossy(line))
+        })
     }
 
     /// Waits until the other side has closed, and wants nothing to come before.

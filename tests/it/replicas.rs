@@ -28,7 +28,7 @@ async fn nginx(dir: &Path, replicas: &[SocketAddr]) -> Server {
         .map(|name| format!("{name}_temp_path {dir}/{name};"))
         .concat();
     let config = format!(
-        "daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log;
+        "daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/error.log;
          events {{ worker_connections 512; }}
          http {{
              access_log off; {temporary}

@@ -1,8 +1,9 @@
 //! Servers of the tests' own: real ones, on ports of their own, with folders of their own, ended with the test.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -59,9 +60,20 @@ impl Drop for Server {
     }
 }
 
-/// An address of the loopback that nobody listens on.
+/// An address of the loopback that nobody listens on, and another one each time. Its port is below those that the kernel
+/// gives out by itself: else another test's service could get it while a server is to start there, or is to be away.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    const FIRST: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run side by side begin apart.
+    let begin = std::process::id().wrapping_mul(997);
+    let free = (0..PORTS).find_map(|_| {
+        let next = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + next % PORTS).unwrap();
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?.local_addr().ok()
+    });
+    free.expect("a free port")
 }
 
 /// A program of the system, also where only root's path leads.

@@ -61,7 +61,7 @@ impl Example {
                     .map(|name| format!("{name}_temp_path {folder}/{name};"))
                     .concat();
                 let config = format!(
-                    "daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+                    "daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
                      events {{ worker_connections 512; }}
                      http {{ {temporary} {site} }}"
                 );
