@@ -1,4 +1,5 @@
-//! The order of things: open, verify, decode, stamp, commit, answer. Nothing else in readhook knows it.
+//! The order of things: open, verify, decode, stamp, commit, answer. Nothing else in readhook knows it. (This file is
+//! long because that order is to be read in one place.)
 
 mod ending;
 
