@@ -2,8 +2,9 @@
 //!
 //! A vendor's worker sends its next callback when it has the answer to the last, so those who were answered together come
 //! again almost together. A crowd of them is given a moment, in which the thread sleeps: one sync for eighty costs hardly
-//! more than one for forty. The first of few has come again before the thread would have slept and been woken; so it stays
-//! awake, for no longer than the last turn took and never for long.
+//! more than one for forty. Few have come again before the thread would have slept and been woken; so it stays awake, for
+//! no longer than the last turn took and never for long. It waits for the first of some; but of two, such as OpenIM's
+//! workers, for both, for each of them would else wait for the other's sync and then for its own.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use super::job::{JOBS_A_TURN, Job};
 /// From this many callers in one turn on they are a crowd.
 pub(super) const CROWD: usize = 32;
 const CROWD_GATHERS: Duration = Duration::from_micros(300);
+/// Up to so many are waited for until all of them have come again.
+const FEW: usize = 2;
 /// The longest that the thread stays awake.
 const STAYS_AWAKE: Duration = Duration::from_micros(120);
 
@@ -41,11 +44,7 @@ impl Gather {
         if jobs.is_empty() {
             return self.queue.blocking_recv_many(jobs, JOBS_A_TURN) > 0;
         }
-        while jobs.len() < JOBS_A_TURN
-            && let Ok(job) = self.queue.try_recv()
-        {
-            jobs.push(job);
-        }
+        self.take_waiting(jobs);
         true
     }
 
@@ -60,15 +59,31 @@ impl Gather {
         self.answered = 0;
     }
 
+    /// Waits for those who were answered last. Nobody else's work begins a turn meanwhile: it can share theirs.
     fn stay_awake(&mut self, jobs: &mut Vec<Job>) {
         let begun = Instant::now();
-        while begun.elapsed() < self.took.min(STAYS_AWAKE) {
+        self.take_waiting(jobs);
+        let mut callers = jobs.iter().filter(|job| job.is_commit()).count();
+        let all = callers + self.answered;
+        let awaited = if all <= FEW { all } else { 1 };
+        while callers < awaited && jobs.len() < JOBS_A_TURN && begun.elapsed() < self.took.min(STAYS_AWAKE) {
             match self.queue.try_recv() {
-                Ok(job) => return jobs.push(job),
+                Ok(job) => {
+                    callers += usize::from(job.is_commit());
+                    jobs.push(job);
+                }
                 // Whoever is to come may need this very core.
                 Err(TryRecvError::Empty) => thread::yield_now(),
                 Err(TryRecvError::Disconnected) => return,
             }
+        }
+    }
+
+    fn take_waiting(&mut self, jobs: &mut Vec<Job>) {
+        while jobs.len() < JOBS_A_TURN
+            && let Ok(job) = self.queue.try_recv()
+        {
+            jobs.push(job);
         }
     }
 }

@@ -23,3 +23,10 @@ pub(super) enum Job {
     TryWrite { done: Done<()> },
     Close,
 }
+
+impl Job {
+    /// Whether a callback waits for it.
+    pub(super) fn is_commit(&self) -> bool {
+        matches!(self, Self::Commit { .. })
+    }
+}

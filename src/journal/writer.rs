@@ -55,7 +55,7 @@ impl Writer {
         };
         let mut jobs = Vec::with_capacity(JOBS_A_TURN);
         while self.queue.next(&mut jobs) {
-            let callers = jobs.iter().filter(|job| matches!(job, Job::Commit { .. })).count();
+            let callers = jobs.iter().filter(|job| job.is_commit()).count();
             if callers >= CROWD {
                 self.pressure.crowds();
             }
