@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use super::super::Seq;
 use super::memtable::Memtable;
-use super::run::{Item, Run, RunWriter};
+use super::run::{Item, Run};
+use super::run_writer::RunWriter;
 use crate::log_limit::LogLimit;
 
 /// How long it rests when the disk would not take a run.
@@ -253,5 +254,29 @@ mod tests {
                 assert_eq!(found, seqs, "no other");
             }
         }
+    }
+
+    #[test]
+    fn a_damaged_run_is_not_read() {
+        const FOOTER: usize = 7 * 8 + 32;
+        let folder = tempfile::tempdir().unwrap();
+        let mut items: Vec<Item> = (0..640).map(|seq| (fingerprint(seq), seq)).collect();
+        items.sort_unstable();
+        let mut run = RunWriter::create(folder.path(), 0, 639, 640).unwrap();
+        items.iter().for_each(|item| run.push(*item).unwrap());
+        drop(run.finish().unwrap());
+        let path = folder.path().join("0000000000000000-000000000000027f.run");
+        let whole = fs::read(&path).unwrap();
+        let (entries, words, directory) = (640 * 16, 81 * 8, 11 * 4);
+        assert_eq!(whole.len(), entries + words + directory + FOOTER);
+        // In the filter, in the directory, in the footer.
+        for at in [entries, entries + words - 1, entries + words, whole.len() - FOOTER, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 4;
+            fs::write(&path, damaged).unwrap();
+            assert!(Run::open(path.clone()).is_err(), "{at}");
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(Run::open(path.clone()).is_err());
     }
 }

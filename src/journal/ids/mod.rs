@@ -11,6 +11,7 @@ mod filter;
 mod memtable;
 mod recovery;
 mod run;
+mod run_writer;
 
 use std::collections::VecDeque;
 use std::io;

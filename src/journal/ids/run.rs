@@ -1,20 +1,21 @@
 //! A run: ids in a file, sorted by fingerprint, never changed once it has its name.
 //!
 //! Fingerprints are evenly spread, so the file is divided into buckets of like width and a directory in memory says where
-//! each begins; a look is one read of a kilobyte, however large the run is. Most looks at a small run end at its filter.
+//! each begins; a look is one read of a kilobyte, however large the run is. Most looks end at the run's filter.
 //!
 //! ```text
 //! entries    fingerprint u64, seq i64; sorted
+//! filter     its words, u64; how many, the number of buckets says
 //! directory  per bucket, and once more for the end: number of the first entry, u32
 //! footer     magic, first, last, entries, buckets, witness fingerprint, witness seq: u64 each
-//!            SHA-256 of directory and footer up to here
+//!            SHA-256 of filter, directory and footer up to here
 //! ```
 //! All numbers are little-endian.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
@@ -22,15 +23,11 @@ use super::super::Seq;
 use super::Fingerprint;
 use super::filter::Filter;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"rhids\0\0\x01");
-const ENTRY: usize = 16;
+pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"rhids\0\0\x02");
+pub(super) const ENTRY: usize = 16;
 /// So many entries a bucket has on average.
-const BUCKET: u64 = 64;
+pub(super) const BUCKET: u64 = 64;
 const FOOTER: usize = 7 * 8 + 32;
-/// So many bytes may wait for the disk: were it a whole large run, the journal's own syncs would wait for it.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
-/// A run of up to so many ids has a filter: all of them together then have a megabyte at the most, however much is stored.
-const FILTERED: u64 = 1 << 19;
 /// What a run is called before it is one.
 pub(super) const PART: &str = "part";
 /// The end of a run's name.
@@ -41,21 +38,21 @@ pub(super) type Item = (Fingerprint, Seq);
 
 /// A run that is whole.
 pub(super) struct Run {
-    file: File,
-    path: PathBuf,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
     /// The receipts from this position …
     pub(super) first: Seq,
     /// … to this one are in it, as far as they had not been forgotten when it was made.
     pub(super) last: Seq,
-    entries: u64,
-    directory: Vec<u32>,
-    filter: Option<Filter>,
+    pub(super) entries: u64,
+    pub(super) directory: Vec<u32>,
+    pub(super) filter: Filter,
     /// Its newest entry, by which it is known whether it is of this journal.
     pub(super) witness: Option<Item>,
 }
 
 impl Run {
-    /// Opens a file that [`RunWriter`] has made.
+    /// Opens a file that a [`RunWriter`](super::run_writer::RunWriter) has made.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         let wrong = || io::Error::from(io::ErrorKind::InvalidData);
         let mut file = File::open(&path)?;
@@ -67,41 +64,38 @@ impl Run {
         let mut next = || numbers.next().unwrap_or(0);
         let (magic, first, last, entries, buckets) = (next(), next(), next(), next(), next());
         let witness = (next(), next().cast_signed());
-        let expected = |entries: u64, buckets: u64| {
+        let words = Filter::words_for(filtered(buckets));
+        let length_of = || {
             let directory = buckets.checked_add(1)?.checked_mul(4)?;
-            entries.checked_mul(ENTRY as u64)?.checked_add(directory)?.checked_add(FOOTER as u64)
+            let filter = words.checked_mul(8)?;
+            entries
+                .checked_mul(ENTRY as u64)?
+                .checked_add(filter)?
+                .checked_add(directory)?
+                .checked_add(FOOTER as u64)
         };
-        if magic != MAGIC || expected(entries, buckets) != Some(length) {
+        if magic != MAGIC || length_of() != Some(length) {
             return Err(wrong());
         }
         file.seek(SeekFrom::Start(entries * ENTRY as u64))?;
-        let mut directory = vec![0; usize::try_from(buckets + 1).map_err(|_| wrong())? * 4];
-        file.read_exact(&mut directory)?;
-        if Sha256::new().chain_update(&directory).chain_update(&footer[..FOOTER - 32]).finalize()[..]
-            != *digest
-        {
+        let mut sum = Sha256::new();
+        let filter = read_numbers(&mut file, words, 8, &mut sum, |word| word)?;
+        let directory = read_numbers(&mut file, buckets + 1, 4, &mut sum, |entry| {
+            u32::try_from(entry).unwrap_or(u32::MAX)
+        })?;
+        if sum.chain_update(&footer[..FOOTER - 32]).finalize()[..] != *digest {
             return Err(wrong());
         }
-        let directory =
-            directory.chunks_exact(4).map(|bytes| u32::try_from(number(bytes)).unwrap_or(u32::MAX));
-        let mut run = Self {
+        Ok(Self {
             file,
             path,
             first: first.cast_signed(),
             last: last.cast_signed(),
             entries,
-            directory: directory.collect(),
-            filter: None,
+            directory,
+            filter: Filter::with_words(filter, filtered(buckets)),
             witness: (entries > 0).then_some(witness),
-        };
-        if entries <= FILTERED {
-            let mut filter = Filter::for_ids(entries);
-            for item in run.items()? {
-                filter.insert(item?.0);
-            }
-            run.filter = Some(filter);
-        }
-        Ok(run)
+        })
     }
 
     /// Adds the positions that may have this fingerprint's id.
@@ -114,7 +108,7 @@ impl Run {
         buffer: &mut Vec<u8>,
         found: &mut Vec<Seq>,
     ) -> io::Result<()> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.may_have(fingerprint)) {
+        if !self.filter.may_have(fingerprint) {
             return Ok(());
         }
         let bucket = bucket(fingerprint, self.directory.len() as u64 - 1);
@@ -164,89 +158,39 @@ impl Run {
     }
 }
 
-/// A run in the making. Dropped before its end, a part is left, which the next start removes.
-pub(super) struct RunWriter {
-    file: BufWriter<File>,
-    folder: PathBuf,
-    part: PathBuf,
-    first: Seq,
-    last: Seq,
-    entries: u32,
-    directory: Vec<u32>,
-    buckets: u64,
-    witness: Item,
-    unsynced: u64,
-}
-
-impl RunWriter {
-    /// Begins a run of what was stored from `first` to `last`, with at most `entries`.
-    pub(super) fn create(folder: &Path, first: Seq, last: Seq, entries: u64) -> io::Result<Self> {
-        if entries > u64::from(u32::MAX) {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more ids than a run holds"));
-        }
-        let part = folder.join(format!("{first:016x}-{last:016x}.{PART}"));
-        let file = BufWriter::with_capacity(64 << 10, File::create(&part)?);
-        let (folder, buckets) = (folder.to_owned(), (entries / BUCKET).max(1));
-        let directory = Vec::with_capacity(usize::try_from(buckets + 1).unwrap_or(0));
-        let witness = (0, Seq::MIN);
-        Ok(Self { file, folder, part, first, last, entries: 0, directory, buckets, witness, unsynced: 0 })
-    }
-
-    /// Adds the next one in order.
-    pub(super) fn push(&mut self, (fingerprint, seq): Item) -> io::Result<()> {
-        self.begin_buckets_to(bucket(fingerprint, self.buckets));
-        let mut entry = [0; ENTRY];
-        entry[..8].copy_from_slice(&fingerprint.to_le_bytes());
-        entry[8..].copy_from_slice(&seq.to_le_bytes());
-        self.file.write_all(&entry)?;
-        self.entries += 1;
-        if seq > self.witness.1 {
-            self.witness = (fingerprint, seq);
-        }
-        self.unsynced += ENTRY as u64;
-        if self.unsynced >= SYNC_EVERY_BYTES {
-            self.unsynced = 0;
-            self.file.flush()?;
-            self.file.get_ref().sync_data()?;
-        }
-        Ok(())
-    }
-
-    /// Makes it a run: on disk, then with its name, then in its folder.
-    pub(super) fn finish(mut self) -> io::Result<Run> {
-        self.begin_buckets_to(usize::try_from(self.buckets).unwrap_or(usize::MAX));
-        let mut rest: Vec<u8> = self.directory.iter().flat_map(|entry| entry.to_le_bytes()).collect();
-        let positions = [self.first, self.last].map(Seq::cast_unsigned);
-        let (fingerprint, seq) = self.witness;
-        let numbers = [u64::from(self.entries), self.buckets, fingerprint, seq.cast_unsigned()];
-        for number in [MAGIC].into_iter().chain(positions).chain(numbers) {
-            rest.extend_from_slice(&number.to_le_bytes());
-        }
-        let digest = Sha256::digest(&rest);
-        self.file.write_all(&rest)?;
-        self.file.write_all(&digest)?;
-        self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        let path = self.part.with_extension(EXTENSION);
-        fs::rename(&self.part, &path)?;
-        File::open(&self.folder)?.sync_all()?;
-        Run::open(path)
-    }
-
-    fn begin_buckets_to(&mut self, bucket: usize) {
-        while self.directory.len() <= bucket {
-            self.directory.push(self.entries);
-        }
-    }
-}
-
 /// Which bucket of so many a fingerprint falls into; never falls as it grows.
-fn bucket(fingerprint: Fingerprint, buckets: u64) -> usize {
+pub(super) fn bucket(fingerprint: Fingerprint, buckets: u64) -> usize {
     usize::try_from((u128::from(fingerprint) * u128::from(buckets)) >> 64).unwrap_or(usize::MAX)
+}
+
+/// For how many ids a run of so many buckets has a filter.
+pub(super) fn filtered(buckets: u64) -> u64 {
+    buckets.saturating_mul(BUCKET)
 }
 
 fn item(entry: &[u8; ENTRY]) -> Item {
     (number(&entry[..8]), number(&entry[8..]).cast_signed())
+}
+
+/// Reads numbers of `width` bytes, and adds them to the sum.
+fn read_numbers<T>(
+    file: &mut File,
+    count: u64,
+    width: usize,
+    sum: &mut Sha256,
+    to: impl Fn(u64) -> T,
+) -> io::Result<Vec<T>> {
+    let mut left = usize::try_from(count).map_err(io::Error::other)?;
+    let mut numbers = Vec::with_capacity(left);
+    let mut chunk = vec![0; (64 << 10).min(left * width)];
+    while left > 0 {
+        chunk.truncate(left * width);
+        file.read_exact(&mut chunk)?;
+        sum.update(&chunk);
+        numbers.extend(chunk.chunks_exact(width).map(|bytes| to(number(bytes))));
+        left -= chunk.len() / width;
+    }
+    Ok(numbers)
 }
 
 fn number(bytes: &[u8]) -> u64 {
