@@ -19,7 +19,7 @@ pub(super) enum Job {
     Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
     Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
     Mark { name: String, value: i64, done: Done<()> },
-    Prune { before: Timestamp, sinks: Vec<String>, no_further: Seq, limit: u32, done: Done<u32> },
+    Prune { through: Seq, sinks: Vec<String>, done: Done<u32> },
     TryWrite { done: Done<()> },
     Close,
 }

@@ -1,6 +1,7 @@
 //! The journal: every accepted receipt on disk, once, in the order of arrival; how far each sink has read; and the
 //! receipts that a destination refused. An embedded SQLite file with one writer thread, and nothing of HTTP,
-//! vendors or sinks.
+//! vendors or sinks. (This file is long because it is the journal's whole door: a method for each thing that can be
+//! asked of it, most of them their promises.)
 
 mod archive;
 mod backup;
@@ -283,7 +284,13 @@ impl Journal {
         no_further: Seq,
         limit: u32,
     ) -> Result<u32, JournalError> {
-        self.ask(|done| Job::Prune { before, sinks, no_further, limit, done }).await
+        let shared = self.shared.clone();
+        // What is old comes from the disk, mostly. So it is looked at here, and the writer, for which commits wait, finds it
+        // in memory.
+        let due = blocking(move || shared.readers.due(before.as_millis(), limit)).await?;
+        let Some(due) = due else { return Ok(0) };
+        let through = due.min(no_further);
+        self.ask(|done| Job::Prune { through, sinks, done }).await
     }
 
     /// Writes something that changes nothing, to find out whether the disk takes writes again.

@@ -106,6 +106,22 @@ impl Readers {
         })
     }
 
+    /// The newest of the `limit` oldest receipts that, like all older ones, came before `before`.
+    pub(super) fn due(&self, before: i64, limit: u32) -> Result<Option<Seq>, JournalError> {
+        self.with(|connection| {
+            let mut oldest =
+                connection.prepare_cached("SELECT seq, received_at FROM receipts ORDER BY seq LIMIT ?1")?;
+            let mut rows = oldest.query([limit])?;
+            let mut due = None;
+            while let Some(row) = rows.next()?
+                && row.get::<_, i64>(1)? < before
+            {
+                due = Some(row.get(0)?);
+            }
+            Ok(due)
+        })
+    }
+
     pub(super) fn dead_letters(&self) -> Result<Vec<(String, i64)>, JournalError> {
         self.with(|connection| {
             let mut statement =

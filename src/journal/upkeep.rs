@@ -33,35 +33,23 @@ pub(super) fn unpark(connection: &Connection, sink: &str, seqs: &[Seq]) -> rusql
     seqs.iter().try_for_each(|seq| delete.execute(params![sink, seq]).map(|_| ()))
 }
 
-/// Deletes from the old end only, and only up to where every sink has been. How many, and up to where.
+/// Deletes from the old end, up to `through`, and no further than every sink has been. How many, and up to where.
 pub(super) fn prune(
     connection: &Connection,
-    before: Timestamp,
+    through: Seq,
     sinks: &[String],
-    no_further: Seq,
-    limit: u32,
 ) -> rusqlite::Result<Option<(u32, Seq)>> {
-    let mut held = no_further;
+    let mut cursor = connection.prepare_cached("SELECT seq FROM cursors WHERE sink = ?1")?;
+    let mut held = through;
     for sink in sinks {
-        let cursor: Option<Seq> = connection
-            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
-            .optional()?;
-        held = held.min(cursor.unwrap_or(0));
+        let reached: Option<Seq> = cursor.query_row([sink], |row| row.get(0)).optional()?;
+        held = held.min(reached.unwrap_or(0));
     }
-    let mut oldest =
-        connection.prepare_cached("SELECT seq, received_at FROM receipts ORDER BY seq LIMIT ?1")?;
-    let mut rows = oldest.query([limit])?;
-    let mut through = None;
-    while let Some(row) = rows.next()? {
-        let (seq, received_at): (Seq, i64) = (row.get(0)?, row.get(1)?);
-        if seq > held || received_at >= before.as_millis() {
-            break;
-        }
-        through = Some(seq);
+    let through = held;
+    let deleted = connection.prepare_cached("DELETE FROM receipts WHERE seq <= ?1")?.execute([through])?;
+    if deleted == 0 {
+        return Ok(None);
     }
-    drop(rows);
-    let Some(through) = through else { return Ok(None) };
-    let deleted = connection.execute("DELETE FROM receipts WHERE seq <= ?1", [through])?;
     connection.execute(
         "DELETE FROM traces WHERE seq <= ?1 AND seq NOT IN (SELECT seq FROM dead_letters)",
         [through],

@@ -121,10 +121,10 @@ impl Writer {
                 Job::Mark { name, value, done } => {
                     (Promise::Nothing(done), run_if(&failure, || mark(connection, &name, value)))
                 }
-                Job::Prune { before, sinks, no_further, limit, done } => {
+                Job::Prune { through, sinks, done } => {
                     let mut count = 0;
                     let result = run_if(&failure, || {
-                        let pruned = prune(connection, before, &sinks, no_further, limit);
+                        let pruned = prune(connection, through, &sinks);
                         pruned.map(|pruned| {
                             if let Some((deleted, through)) = pruned {
                                 (count, forgotten) = (deleted, Some(through));
