@@ -4,6 +4,7 @@
 //! asked of it, most of them their promises.)
 
 mod archive;
+mod awake;
 mod backup;
 mod checkpoint;
 mod entry;
@@ -39,6 +40,7 @@ use crate::config::JournalConfig;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
+use awake::Awake;
 use checkpoint::Checkpoints;
 use gather::Gather;
 use job::Job;
@@ -73,6 +75,7 @@ struct Shared {
     jobs: mpsc::Sender<Job>,
     queued_bytes: Arc<AtomicUsize>,
     pressure: Arc<Pressure>,
+    awake: Awake,
     head: watch::Receiver<Seq>,
     takes_writes: watch::Receiver<bool>,
     readers: read::Readers,
@@ -124,6 +127,7 @@ impl Journal {
                 jobs,
                 queued_bytes,
                 pressure,
+                awake: Awake::default(),
                 head,
                 takes_writes,
                 readers: read::Readers::new(config.path.clone()),
@@ -156,7 +160,9 @@ impl Journal {
         entries: Entries,
     ) -> impl Future<Output = Result<Committed, JournalError>> + Send + use<> {
         let queued = self.queue(patience, entries);
-        async move { queued?.await.map_err(|_| JournalError::Closed)? }
+        let Shared { pressure, awake, .. } = &*self.shared;
+        let place = if pressure.is_crowded() { None } else { awake.place(pressure.a_turn_takes()) };
+        async move { awake::answer(queued?, place).await.ok_or(JournalError::Closed)? }
     }
 
     /// Puts entries into the writer's queue; what comes back tells what became of them.

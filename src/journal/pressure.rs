@@ -64,6 +64,11 @@ impl Pressure {
         self.turn_began.store(0, Ordering::Relaxed);
     }
 
+    /// What a turn takes nowadays.
+    pub(super) fn a_turn_takes(&self) -> Duration {
+        Duration::from_micros(self.turn_takes.load(Ordering::Relaxed))
+    }
+
     /// Whether somebody who comes now, behind so many, should wait. Who waits for nobody but the turn under
     /// way may: late is better than never, and were everybody turned away, nobody would find out that the
     /// disk is well again.
@@ -73,8 +78,7 @@ impl Pressure {
             return true;
         }
         let since = Duration::from_micros(self.now().saturating_sub(began));
-        let takes = Duration::from_micros(self.turn_takes.load(Ordering::Relaxed));
-        let wait = expected(takes, (began > 0).then_some(since), queued);
+        let wait = expected(self.a_turn_takes(), (began > 0).then_some(since), queued);
         wait <= patience && (queued < JOBS_A_TURN || wait <= LONGEST_QUEUE)
     }
 
