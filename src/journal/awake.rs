@@ -1,5 +1,5 @@
 //! How a caller waits for its commit. Where callers are few and the disk is fast, to put a worker to sleep and to wake it
-//! again costs a quarter of what the caller waits; so up to two of them stay awake. In a crowd the workers have enough to
+//! again costs up to a quarter of what the caller waits; so up to two of them stay awake. In a crowd the workers have enough to
 //! do, and beside a slow disk a wake is nothing: there everybody sleeps.
 
 use std::sync::Arc;

@@ -40,12 +40,11 @@ pub(super) fn prune(
     sinks: &[String],
 ) -> rusqlite::Result<Option<(u32, Seq)>> {
     let mut cursor = connection.prepare_cached("SELECT seq FROM cursors WHERE sink = ?1")?;
-    let mut held = through;
+    let mut through = through;
     for sink in sinks {
         let reached: Option<Seq> = cursor.query_row([sink], |row| row.get(0)).optional()?;
-        held = held.min(reached.unwrap_or(0));
+        through = through.min(reached.unwrap_or(0));
     }
-    let through = held;
     let deleted = connection.prepare_cached("DELETE FROM receipts WHERE seq <= ?1")?.execute([through])?;
     if deleted == 0 {
         return Ok(None);
