@@ -3,8 +3,6 @@
 //! A page goes on behind a callback's number, so callbacks that arrive meanwhile are neither skipped nor shown twice.
 //! Numbers begin anew with every run of the service; a cursor names its run, so that one of an earlier run is known.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -107,7 +105,7 @@ pub(super) async fn one(
         return Err(gone("this callback came in an earlier run of the service, which is forgotten"));
     }
     let known = number.parse().ok().and_then(|number| Some((number, log.find(number)?)));
-    let (number, entry): (u64, Arc<Entry>) =
+    let (number, entry): (u64, Entry) =
         known.ok_or_else(|| gone("the callback log has no callback of this number, or no more"))?;
     let mask = Mask::of(entry.path());
     let headers = entry.fields().map(|(name, value)| json!([name, mask.text(&value)]));

@@ -1,6 +1,7 @@
-//! One callback, as it arrived and as it ended, in as few pieces of memory as may be.
+//! One callback, as it arrived and as it ended.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::journal::Seq;
@@ -11,8 +12,6 @@ use crate::vendor::{Incoming, Outcome};
 const KEPT_BODY: usize = 64 << 10;
 /// So much of a command: the vendors' own are short, but a body may say anything.
 const KEPT_COMMAND: usize = 256;
-/// What an entry takes beside itself: the counts of its `Arc`, its place in the log, and what allocations round up.
-const OVERHEAD: usize = 64;
 
 /// What a callback leaves when it ends.
 pub(crate) struct Ended<'r> {
@@ -41,8 +40,9 @@ pub(crate) struct Positions {
     pub(crate) last: Seq,
 }
 
-/// One callback in the log.
-pub(crate) struct Entry {
+/// One callback in the log. Its text is its own where it is shown, and a place in a block where it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry<T = Box<[u8]>> {
     /// When it came.
     pub(crate) at: Timestamp,
     pub(crate) vendor: VendorName,
@@ -55,56 +55,93 @@ pub(crate) struct Entry {
     /// How long the body was, all of it.
     pub(crate) body_bytes: usize,
     /// App, command, path, query, header fields and body, one behind the other.
-    text: Box<[u8]>,
+    text: T,
     /// Where each of the first five ends.
     ends: [u32; 5],
 }
 
-impl Entry {
-    /// Copies what is kept.
-    pub(super) fn of(ended: &Ended<'_>) -> Self {
-        let Ended { request, vendor, app, command, verified_by, outcome, status, took, positions } = ended;
-        let (path, query) = (request.uri.path(), request.query());
-        let app = app.unwrap_or_default();
-        let command = cut(command.unwrap_or_default());
-        let fields: usize = request.kept_fields().map(|(name, value)| name.len() + value.len() + 2).sum();
-        let body = request.body.get(..KEPT_BODY).unwrap_or(&request.body);
-        let length = app.len() + command.len() + path.len() + query.len() + fields + body.len();
-        let mut text = Vec::with_capacity(length);
+impl<'r> Ended<'r> {
+    /// How long the text of its entry is.
+    pub(super) fn text_bytes(&self) -> usize {
+        let fields = self.request.kept_fields().map(|(name, value)| name.len() + value.len() + 2);
+        self.words().into_iter().map(str::len).sum::<usize>() + fields.sum::<usize>() + self.body().len()
+    }
+
+    /// Its entry, whose text is appended to what is there already.
+    pub(super) fn write(&self, all: &mut Vec<u8>) -> Entry<Range<usize>> {
+        let begin = all.len();
         let mut ends = [0; 5];
-        for (part, end) in [app, command, path, query].into_iter().zip(&mut ends) {
-            text.extend_from_slice(part.as_bytes());
-            *end = length_of(&text);
+        for (word, end) in self.words().into_iter().zip(&mut ends) {
+            all.extend_from_slice(word.as_bytes());
+            *end = length(all.len() - begin);
         }
-        for (name, value) in request.kept_fields() {
+        for (name, value) in self.request.kept_fields() {
             // No name holds a colon and no value the end of a line.
-            text.extend_from_slice(name.as_bytes());
-            text.push(b':');
-            text.extend_from_slice(value);
-            text.push(b'\n');
+            all.extend_from_slice(name.as_bytes());
+            all.push(b':');
+            all.extend_from_slice(value);
+            all.push(b'\n');
         }
-        ends[4] = length_of(&text);
-        text.extend_from_slice(body);
-        Self {
-            at: request.received_at,
-            vendor: *vendor,
-            outcome: *outcome,
-            status: *status,
-            took: *took,
-            client: request.client,
-            verified_by: *verified_by,
-            positions: *positions,
-            body_bytes: request.body.len(),
-            text: text.into_boxed_slice(),
+        ends[4] = length(all.len() - begin);
+        all.extend_from_slice(self.body());
+        Entry {
+            at: self.request.received_at,
+            vendor: self.vendor,
+            outcome: self.outcome,
+            status: self.status,
+            took: self.took,
+            client: self.request.client,
+            verified_by: self.verified_by,
+            positions: self.positions,
+            body_bytes: self.request.body.len(),
+            text: begin..all.len(),
             ends,
         }
     }
 
-    /// What it takes of the log's bytes.
-    pub(super) fn weight(&self) -> usize {
-        size_of::<Self>() + OVERHEAD + self.text.len()
+    fn words(&self) -> [&'r str; 4] {
+        let (app, command) = (self.app.unwrap_or_default(), cut(self.command.unwrap_or_default()));
+        [app, command, self.request.uri.path(), self.request.query()]
     }
 
+    fn body(&self) -> &'r [u8] {
+        self.request.body.get(..KEPT_BODY).unwrap_or(&self.request.body)
+    }
+}
+
+impl Entry<Range<usize>> {
+    /// How many bytes of the log it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
+
+    /// The same with its text, from the block in which it lies.
+    pub(super) fn within<'b>(&self, block: &'b [u8]) -> Entry<&'b [u8]> {
+        self.with(block.get(self.text.clone()).unwrap_or_default())
+    }
+}
+
+impl Entry<&[u8]> {
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// A copy that needs the log no more.
+    pub(super) fn to_owned(&self) -> Entry {
+        self.with(self.text.into())
+    }
+}
+
+impl<T> Entry<T> {
+    fn with<U>(&self, text: U) -> Entry<U> {
+        let Self {
+            at, vendor, outcome, status, took, client, verified_by, positions, body_bytes, ends, ..
+        } = *self;
+        Entry { at, vendor, outcome, status, took, client, verified_by, positions, body_bytes, text, ends }
+    }
+}
+
+impl<T: AsRef<[u8]>> Entry<T> {
     /// Its app; `None` if it did not prove to be of one.
     pub(crate) fn app(&self) -> Option<&str> {
         Some(self.part(0)).filter(|app| !app.is_empty())
@@ -147,14 +184,15 @@ impl Entry {
 
     fn bytes(&self, at: usize) -> &[u8] {
         let begin = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
-        let end = self.ends.get(at).map_or(self.text.len(), |end| *end as usize);
-        self.text.get(begin..end).unwrap_or_default()
+        let text = self.text.as_ref();
+        let end = self.ends.get(at).map_or(text.len(), |end| *end as usize);
+        text.get(begin..end).unwrap_or_default()
     }
 }
 
 /// Head and body together are far below 4 GiB.
-fn length_of(text: &[u8]) -> u32 {
-    u32::try_from(text.len()).unwrap_or(u32::MAX)
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 fn cut(command: &str) -> &str {

@@ -3,13 +3,13 @@
 //! often and how long it took, second by second.
 //!
 //! It is on the way of every callback. So an entry is one copy of the bytes as they came (what was read from a
-//! connection would keep its whole buffer alive), the lock is held for a few instructions, and everything that has to do
-//! with showing is left to whoever looks. (This file is long because one lock holds all of it together.)
+//! connection would keep its whole buffer alive), the lock is held for as long as that takes, and everything that has to
+//! do with showing is left to whoever looks. (This file is long because one lock holds all of it together.)
 
+mod blocks;
 mod entry;
 mod history;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -20,10 +20,12 @@ pub(crate) use history::{OUTCOMES, Point, Tally};
 use crate::config::CallbackLogConfig;
 use crate::journal::Order;
 use crate::receipt::{Timestamp, VendorName};
+use blocks::Blocks;
 use history::{Counts, History};
 
-/// How many entries are taken out under one lock.
+/// How many entries are taken out under one lock, and about how many bytes.
 const AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 256 << 10;
 /// How many entries one page looks at, at most: a filter that fits nothing must come to an end.
 const LOOKED_AT: usize = 100_000;
 
@@ -32,7 +34,6 @@ const LOOKED_AT: usize = 100_000;
 pub(crate) struct CallbackLog(Arc<Shared>);
 
 struct Shared {
-    config: CallbackLogConfig,
     /// Tells the numbers of this run from those of every other.
     run: String,
     state: Mutex<State>,
@@ -41,19 +42,15 @@ struct Shared {
 }
 
 struct State {
-    entries: VecDeque<Arc<Entry>>,
-    /// The number of the oldest entry, or of the next one if there is none.
-    first: u64,
-    bytes: usize,
+    entries: Blocks,
     history: History,
     listeners: usize,
 }
 
 /// An entry and its number: from 1, without gaps, in the order in which callbacks ended in this run.
-#[derive(Clone)]
 pub(crate) struct Numbered {
     pub(crate) number: u64,
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Entry,
 }
 
 /// Which callbacks are wanted; what is `None` does not matter.
@@ -82,10 +79,9 @@ impl CallbackLog {
         // The operating system's randomness does not fail once it has begun; the runtime hashes with it.
         getrandom::fill(&mut id).expect("the operating system has randomness");
         let run = hex::encode(id);
-        let state =
-            State { entries: VecDeque::new(), first: 1, bytes: 0, history: History::default(), listeners: 0 };
+        let state = State { entries: Blocks::new(config), history: History::default(), listeners: 0 };
         let (head, _) = watch::channel(0);
-        Self(Arc::new(Shared { config, run, state: Mutex::new(state), head }))
+        Self(Arc::new(Shared { run, state: Mutex::new(state), head }))
     }
 
     /// One for a process that takes no callbacks.
@@ -95,23 +91,15 @@ impl CallbackLog {
 
     /// Takes down how a callback ended.
     pub(crate) fn take(&self, ended: &Ended<'_>) {
-        let CallbackLogConfig { max_entries, max_bytes } = self.0.config;
-        let entry = (max_entries > 0 && max_bytes > 0).then(|| Arc::new(Entry::of(ended)));
+        let text_bytes = ended.text_bytes();
         let mut state = self.state();
         state.history.count(ended.vendor, &ended.outcome, ended.request.received_at, ended.took);
-        let Some(entry) = entry else { return };
-        state.bytes += entry.weight();
-        state.entries.push_back(entry);
-        let mut oldest = None;
-        while state.entries.len() > max_entries || state.bytes > max_bytes {
-            // The last of them, mostly the only one, is freed when the lock is.
-            oldest = state.entries.pop_front();
-            state.bytes -= oldest.as_ref().map_or(0, |entry| entry.weight());
-            state.first += 1;
+        if state.entries.keep_nothing() {
+            return;
         }
-        let heard = (state.listeners > 0).then(|| state.head());
+        state.entries.push(ended, text_bytes);
+        let heard = (state.listeners > 0).then(|| state.entries.head());
         drop(state);
-        drop(oldest);
         if let Some(head) = heard {
             self.publish(head);
         }
@@ -124,19 +112,17 @@ impl CallbackLog {
 
     /// The number of the newest callback; 0 before the first.
     pub(crate) fn head(&self) -> u64 {
-        self.state().head()
+        self.state().entries.head()
     }
 
     /// The number of the oldest callback that is still there, or else of the next to come.
     pub(crate) fn oldest(&self) -> u64 {
-        self.state().first
+        self.state().entries.first()
     }
 
     /// The callback of a number, if it is still there.
-    pub(crate) fn find(&self, number: u64) -> Option<Arc<Entry>> {
-        let state = self.state();
-        let at = usize::try_from(number.checked_sub(state.first)?).ok()?;
-        state.entries.get(at).cloned()
+    pub(crate) fn find(&self, number: u64) -> Option<Entry> {
+        self.state().entries.get(number).map(|entry| entry.to_owned())
     }
 
     /// Callbacks that fit, behind a number, seen in the direction of the order.
@@ -147,8 +133,8 @@ impl CallbackLog {
         let (mut behind, mut looked_at) = (behind, 0);
         loop {
             let some = match order {
-                Order::Ascending => self.after(behind.unwrap_or(0), AT_ONCE),
-                Order::Descending => self.before(behind.unwrap_or(u64::MAX), AT_ONCE),
+                Order::Ascending => self.after(behind.unwrap_or(0)),
+                Order::Descending => self.before(behind.unwrap_or(u64::MAX)),
             };
             if some.is_empty() {
                 return page;
@@ -168,25 +154,16 @@ impl CallbackLog {
         }
     }
 
-    /// The callbacks behind a number that are still there, oldest first.
-    pub(crate) fn after(&self, number: u64, limit: usize) -> Vec<Numbered> {
-        let state = self.state();
-        let from = number.saturating_add(1).max(state.first);
-        let skip = usize::try_from(from - state.first).unwrap_or(usize::MAX);
-        let found = (from..).zip(state.entries.iter().skip(skip)).take(limit);
-        found.map(|(number, entry)| Numbered { number, entry: entry.clone() }).collect()
+    /// The next callbacks behind a number that are still there, oldest first; none only if there is none.
+    pub(crate) fn after(&self, number: u64) -> Vec<Numbered> {
+        let entries = &self.state().entries;
+        copies(entries, number.saturating_add(1).max(entries.first())..=entries.head())
     }
 
-    /// The callbacks before a number, newest first.
-    fn before(&self, number: u64, limit: usize) -> Vec<Numbered> {
-        let state = self.state();
-        let count = usize::try_from(number.saturating_sub(state.first)).unwrap_or(usize::MAX);
-        let found = (state.first..).zip(state.entries.iter()).take(count);
-        let skip = count.min(state.entries.len()).saturating_sub(limit);
-        let found = found.skip(skip).map(|(number, entry)| Numbered { number, entry: entry.clone() });
-        let mut found: Vec<Numbered> = found.collect();
-        found.reverse();
-        found
+    /// The next callbacks before a number, newest first; none only if there is none.
+    fn before(&self, number: u64) -> Vec<Numbered> {
+        let entries = &self.state().entries;
+        copies(entries, (entries.first()..number.min(entries.head().saturating_add(1))).rev())
     }
 
     /// How many callbacks of each vendor ended in each of [`OUTCOMES`], since the start.
@@ -205,7 +182,7 @@ impl CallbackLog {
         let head = {
             let mut state = self.state();
             state.listeners += 1;
-            state.head()
+            state.entries.head()
         };
         self.publish(head);
         Listener { log: self.clone(), head: self.0.head.subscribe() }
@@ -225,10 +202,15 @@ impl CallbackLog {
     }
 }
 
-impl State {
-    fn head(&self) -> u64 {
-        self.first + self.entries.len() as u64 - 1
+/// Copies of these entries, as far as one lock allows; of the first at least.
+fn copies(entries: &Blocks, numbers: impl Iterator<Item = u64>) -> Vec<Numbered> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for number in numbers.take(AT_ONCE) {
+        let Some(entry) = entries.get(number).filter(|_| bytes < BYTES_AT_ONCE) else { break };
+        bytes += entry.text_bytes();
+        found.push(Numbered { number, entry: entry.to_owned() });
     }
+    found
 }
 
 impl Wanted {

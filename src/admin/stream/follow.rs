@@ -164,7 +164,7 @@ impl Follower {
         if self.callbacks.is_none() {
             return;
         }
-        for Numbered { number, entry } in self.log.after(self.place.number, AT_ONCE) {
+        for Numbered { number, entry } in self.log.after(self.place.number) {
             if events.len() >= ENOUGH {
                 break;
             }

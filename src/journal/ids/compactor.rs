@@ -76,9 +76,9 @@ impl Compactor {
     /// Makes runs of all tables that are full.
     fn flush(&mut self) -> io::Result<()> {
         while let Some(sealed) = self.waiting.front() {
-            let items = sealed.ids.sorted();
-            let mut run = RunWriter::create(&self.folder, sealed.first, sealed.last, items.len() as u64)?;
-            items.into_iter().try_for_each(|item| run.push(item))?;
+            let Sealed { ids, first, last } = sealed;
+            let mut run = RunWriter::create(&self.folder, *first, *last, ids.len() as u64)?;
+            ids.sorted().try_for_each(|item| run.push(item))?;
             self.runs.push(Arc::new(run.finish()?));
             self.waiting.pop_front();
             self.tell(1);

@@ -11,10 +11,14 @@ const IDS_A_WORD: u64 = 8;
 const MOST_WORDS: u64 = 1 << 20;
 /// A run of more ids has no filter.
 const MOST_IDS: u64 = 1 << 25;
+/// All filters are made of pieces of so many words, 32 KiB: what a merge leaves of the old ones is then what the next one
+/// needs, and no allocator has to find room for megabytes in one piece.
+const PIECE: usize = 1 << 12;
 
 #[derive(Default)]
 pub(super) struct Filter {
-    words: Vec<u64>,
+    pieces: Vec<Box<[u64]>>,
+    words: usize,
     /// How many bits an id sets: the fewer, the more ids share a word.
     bits: u32,
 }
@@ -22,17 +26,18 @@ pub(super) struct Filter {
 impl Filter {
     /// Without any id, for so many.
     pub(super) fn for_ids(ids: u64) -> Self {
-        Self::with_words(vec![0; usize::try_from(Self::words_for(ids)).unwrap_or(0)], ids)
-    }
-
-    /// One for so many ids, as [`Filter::words`] gave it.
-    pub(super) fn with_words(words: Vec<u64>, ids: u64) -> Self {
-        let bits = match ids / Self::words_for(ids).max(1) {
+        let words = Self::words_for(ids);
+        let bits = match ids / words.max(1) {
             0..=16 => 3,
             17..=32 => 2,
             33.. => 1,
         };
-        Self { words, bits }
+        Self::with_words(usize::try_from(words).unwrap_or(0), bits)
+    }
+
+    fn with_words(words: usize, bits: u32) -> Self {
+        let pieces = (0..words.div_ceil(PIECE)).map(|_| vec![0; PIECE].into_boxed_slice()).collect();
+        Self { pieces, words, bits }
     }
 
     /// How many words one for so many ids has.
@@ -40,26 +45,32 @@ impl Filter {
         if ids > MOST_IDS { 0 } else { (ids / IDS_A_WORD + 1).min(MOST_WORDS) }
     }
 
-    pub(super) fn words(&self) -> &[u64] {
-        &self.words
+    pub(super) fn words(&self) -> impl Iterator<Item = &u64> {
+        self.pieces.iter().flatten().take(self.words)
+    }
+
+    /// To be filled with what [`Filter::words`] gave.
+    pub(super) fn words_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        self.pieces.iter_mut().flatten().take(self.words)
     }
 
     pub(super) fn insert(&mut self, fingerprint: Fingerprint) {
         let (at, bits) = (self.place(fingerprint), self.bits(fingerprint));
-        if let Some(word) = self.words.get_mut(at) {
+        if let Some(word) = self.pieces.get_mut(at / PIECE).and_then(|piece| piece.get_mut(at % PIECE)) {
             *word |= bits;
         }
     }
 
     /// Whether it may have been inserted; never `false` for one that was.
     pub(super) fn may_have(&self, fingerprint: Fingerprint) -> bool {
-        let bits = self.bits(fingerprint);
-        self.words.get(self.place(fingerprint)).is_none_or(|word| word & bits == bits)
+        let (at, bits) = (self.place(fingerprint), self.bits(fingerprint));
+        let word = self.pieces.get(at / PIECE).and_then(|piece| piece.get(at % PIECE));
+        word.is_none_or(|word| word & bits == bits)
     }
 
     /// By the fingerprint's upper bits; those within the word go by its lower ones.
     fn place(&self, fingerprint: Fingerprint) -> usize {
-        usize::try_from((u128::from(fingerprint) * self.words.len() as u128) >> 64).unwrap_or(0)
+        usize::try_from((u128::from(fingerprint) * self.words as u128) >> 64).unwrap_or(0)
     }
 
     fn bits(&self, fingerprint: Fingerprint) -> u64 {
@@ -97,15 +108,15 @@ mod tests {
     fn the_more_ids_share_a_word_the_fewer_bits_each_sets() {
         for (ids_a_word, bits, most) in [(12, 3, 13_000), (24, 2, 31_000), (32, 2, 43_000)] {
             assert_eq!(Filter::for_ids(ids_a_word * MOST_WORDS).bits, bits, "{ids_a_word}");
-            let through = through(Filter { words: vec![0; 4_096], bits }, ids_a_word * 4_096);
+            let through = through(Filter::with_words(4_096, bits), ids_a_word * 4_096);
             assert!(through <= most, "{through} with {ids_a_word}");
         }
     }
 
     #[test]
     fn so_many_that_nearly_all_would_get_through_have_none() {
-        assert_eq!(Filter::for_ids(MOST_IDS).words().len() as u64, MOST_WORDS);
+        assert_eq!(Filter::for_ids(MOST_IDS).words as u64, MOST_WORDS);
         let none = Filter::for_ids(MOST_IDS + 1);
-        assert!(none.words().is_empty() && none.may_have(7));
+        assert!(none.pieces.is_empty() && none.may_have(7));
     }
 }

@@ -6,6 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::super::Seq;
 use super::Fingerprint;
 
+/// A table is sorted in so many parts, so that the copy is small.
+const PARTS: u64 = 16;
+
 /// Where the newest ids are. Bounded by who fills it.
 #[derive(Default)]
 pub(super) struct Memtable {
@@ -51,12 +54,16 @@ impl Memtable {
         self
     }
 
-    /// Everything in it, as a run wants it.
-    pub(super) fn sorted(&self) -> Vec<(Fingerprint, Seq)> {
-        let newest = self.seqs.iter().map(|(fingerprint, seq)| (*fingerprint, *seq));
-        let mut all: Vec<_> = newest.chain(self.older.iter().copied()).collect();
-        all.sort_unstable();
-        all
+    /// Everything in it, as a run wants it: sorted, a part at a time.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = (Fingerprint, Seq)> {
+        (0..PARTS).flat_map(|part| {
+            let newest = self.seqs.iter().map(|(fingerprint, seq)| (*fingerprint, *seq));
+            let all = newest.chain(self.older.iter().copied());
+            let mut some = Vec::with_capacity(self.len() / PARTS as usize * 2);
+            some.extend(all.filter(|(fingerprint, _)| fingerprint / (u64::MAX / PARTS + 1) == part));
+            some.sort_unstable();
+            some
+        })
     }
 }
 
@@ -98,7 +105,11 @@ mod tests {
             table.insert(fingerprint, seq);
         }
         assert_eq!((find(&table, 7), find(&table, 8), table.len()), (vec![1, 3, 4], vec![2], 4));
-        assert_eq!(table.sorted(), [(7, 1), (7, 3), (7, 4), (8, 2)]);
+        let far = [(u64::MAX, 5), (u64::MAX - 1, 6), (1 << 60, 7), ((1 << 60) - 1, 8)];
+        far.iter().for_each(|(fingerprint, seq)| table.insert(*fingerprint, *seq));
+        let mut all = [&[(7, 1), (7, 3), (7, 4), (8, 2)][..], &far].concat();
+        all.sort_unstable();
+        assert_eq!(table.sorted().collect::<Vec<_>>(), all);
         table.take_back(3);
         assert_eq!((find(&table, 7), table.len()), (vec![1, 3], 3));
         table.take_back(1);

@@ -64,10 +64,10 @@ impl Run {
         let mut next = || numbers.next().unwrap_or(0);
         let (magic, first, last, entries, buckets) = (next(), next(), next(), next(), next());
         let witness = (next(), next().cast_signed());
-        let words = Filter::words_for(filtered(buckets));
+        let word_count = Filter::words_for(filtered(buckets));
         let length_of = || {
             let directory = buckets.checked_add(1)?.checked_mul(4)?;
-            let filter = words.checked_mul(8)?;
+            let filter = word_count.checked_mul(8)?;
             entries
                 .checked_mul(ENTRY as u64)?
                 .checked_add(filter)?
@@ -79,9 +79,17 @@ impl Run {
         }
         file.seek(SeekFrom::Start(entries * ENTRY as u64))?;
         let mut sum = Sha256::new();
-        let filter = read_numbers(&mut file, words, 8, &mut sum, |word| word)?;
-        let directory = read_numbers(&mut file, buckets + 1, 4, &mut sum, |entry| {
-            u32::try_from(entry).unwrap_or(u32::MAX)
+        let mut filter = Filter::for_ids(filtered(buckets));
+        let mut words = filter.words_mut();
+        read_numbers(&mut file, word_count, 8, &mut sum, |number| {
+            if let Some(word) = words.next() {
+                *word = number;
+            }
+        })?;
+        drop(words);
+        let mut directory = Vec::with_capacity(usize::try_from(buckets + 1).map_err(io::Error::other)?);
+        read_numbers(&mut file, buckets + 1, 4, &mut sum, |entry| {
+            directory.push(u32::try_from(entry).unwrap_or(u32::MAX));
         })?;
         if sum.chain_update(&footer[..FOOTER - 32]).finalize()[..] != *digest {
             return Err(wrong());
@@ -93,7 +101,7 @@ impl Run {
             last: last.cast_signed(),
             entries,
             directory,
-            filter: Filter::with_words(filter, filtered(buckets)),
+            filter,
             witness: (entries > 0).then_some(witness),
         })
     }
@@ -173,24 +181,23 @@ fn item(entry: &[u8; ENTRY]) -> Item {
 }
 
 /// Reads numbers of `width` bytes, and adds them to the sum.
-fn read_numbers<T>(
+fn read_numbers(
     file: &mut File,
     count: u64,
     width: usize,
     sum: &mut Sha256,
-    to: impl Fn(u64) -> T,
-) -> io::Result<Vec<T>> {
+    mut take: impl FnMut(u64),
+) -> io::Result<()> {
     let mut left = usize::try_from(count).map_err(io::Error::other)?;
-    let mut numbers = Vec::with_capacity(left);
     let mut chunk = vec![0; (64 << 10).min(left * width)];
     while left > 0 {
         chunk.truncate(left * width);
         file.read_exact(&mut chunk)?;
         sum.update(&chunk);
-        numbers.extend(chunk.chunks_exact(width).map(|bytes| to(number(bytes))));
+        chunk.chunks_exact(width).for_each(|bytes| take(number(bytes)));
         left -= chunk.len() / width;
     }
-    Ok(numbers)
+    Ok(())
 }
 
 fn number(bytes: &[u8]) -> u64 {

@@ -80,7 +80,7 @@ impl RunWriter {
             sum.update(bytes);
             self.write(bytes)
         };
-        filter.words().iter().try_for_each(|word| write(&word.to_le_bytes()))?;
+        filter.words().try_for_each(|word| write(&word.to_le_bytes()))?;
         directory.iter().try_for_each(|entry| write(&entry.to_le_bytes()))?;
         let [from, to, newest] = [first, last, newest].map(Seq::cast_unsigned);
         for number in [MAGIC, from, to, entries, buckets, fingerprint, newest] {
