@@ -171,7 +171,7 @@ pub struct CallbackLogConfig {
 
 impl Default for CallbackLogConfig {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 2 << 20 }
+        Self { max_entries: 10_000, max_bytes: 1 << 20 }
     }
 }
 

@@ -12,6 +12,9 @@ use tokio::sync::Mutex;
 use super::{BoxError, DeliverError, Sink};
 use crate::journal::Stored;
 
+/// So many bytes go into the file at once: enough for few system calls, and a tenth of what a batch may be.
+const AT_ONCE: usize = 64 << 10;
+
 /// A file of JSON lines.
 pub(super) struct JsonLines {
     path: Arc<Path>,
@@ -22,7 +25,7 @@ pub(super) struct JsonLines {
 struct State {
     /// Opened with the first delivery, and again after an error or a rotation.
     file: Option<File>,
-    /// The lines of a batch; kept, for a new half megabyte with each would cost more than to fill it.
+    /// Lines on their way into the file; kept, for a new piece of memory with each batch would cost more than to fill it.
     lines: Vec<u8>,
 }
 
@@ -36,13 +39,8 @@ impl JsonLines {
 impl Sink for JsonLines {
     async fn deliver(&self, batch: &[Stored]) -> Result<(), DeliverError> {
         let path = self.path.clone();
-        let mut state = self.state.clone().lock_owned().await;
-        state.lines.clear();
-        for receipt in batch {
-            state.lines.extend_from_slice(receipt.json.as_bytes());
-            state.lines.push(b'\n');
-        }
-        match tokio::task::spawn_blocking(move || state.write(&path)).await {
+        let (mut state, batch) = (self.state.clone().lock_owned().await, batch.to_vec());
+        match tokio::task::spawn_blocking(move || state.write(&path, &batch)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(DeliverError::retry(error)),
             Err(panicked) => Err(DeliverError::retry(panicked)),
@@ -65,13 +63,22 @@ impl Sink for JsonLines {
 }
 
 impl State {
-    fn write(&mut self, path: &Path) -> std::io::Result<()> {
+    fn write(&mut self, path: &Path, batch: &[Stored]) -> std::io::Result<()> {
         // Taken out first: after a failed write or fsync nobody knows what the file holds, so it is opened anew and its
         // end looked at.
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(path)?,
         };
+        self.lines.clear();
+        for receipt in batch {
+            self.lines.extend_from_slice(receipt.json.as_bytes());
+            self.lines.push(b'\n');
+            if self.lines.len() >= AT_ONCE {
+                file.write_all(&self.lines)?;
+                self.lines.clear();
+            }
+        }
         file.write_all(&self.lines)?;
         file.sync_data()?;
         self.file = Some(file);

@@ -117,7 +117,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Option<Mark>), Unfit> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // Few checkpoints: each syncs, and the journal's own syncs share the disk.
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-    connection.pragma_update(None, "cache_size", -1_024)?;
+    connection.pragma_update(None, "cache_size", -512)?;
     if is_new {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"

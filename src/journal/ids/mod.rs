@@ -30,8 +30,8 @@ use run::Run;
 /// The beginning of an id, which stands for it.
 pub(super) type Fingerprint = u64;
 
-/// With so many ids a table is full: half a megabyte, and what is read again after a crash.
-const TABLE_IDS: usize = 28_600;
+/// With so many ids a table is full: a quarter of a megabyte, and what is read again after a crash.
+const TABLE_IDS: usize = 14_300;
 /// So many full tables may wait for the disk. That many wait only when the disk does not take them; then no more receipts
 /// are.
 const WAITING_TABLES: usize = 64;

@@ -144,7 +144,7 @@ impl Run {
     /// # Errors
     /// When the file cannot be read, or is not sorted.
     pub(super) fn items(&self) -> io::Result<impl Iterator<Item = io::Result<Item>>> {
-        let mut file = BufReader::with_capacity(64 << 10, File::open(&self.path)?);
+        let mut file = BufReader::with_capacity(32 << 10, File::open(&self.path)?);
         let mut before = (0, Seq::MIN);
         let entries = self.entries;
         Ok((0..entries).map(move |_| {
