@@ -102,3 +102,78 @@ impl Blocks {
         block
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::receipt::{Timestamp, VendorName};
+    use crate::vendor::{Incoming, Outcome};
+
+    fn request(body: &str) -> Incoming {
+        Incoming {
+            uri: "/webhooks/openim/token?query=1".parse().unwrap(),
+            tail_at: "/webhooks/openim".len(),
+            headers: HeaderMap::from_iter([("x-kept".parse().unwrap(), "value".parse().unwrap())]),
+            client: IpAddr::from([127, 0, 0, 1]),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            received_at: Timestamp::EPOCH,
+        }
+    }
+
+    fn push(blocks: &mut Blocks, body: &str) {
+        let ended = Ended {
+            request: &request(body),
+            vendor: VendorName::OpenIm,
+            app: Some("app"),
+            command: Some("command"),
+            verified_by: None,
+            outcome: Outcome::Ignored,
+            status: 200,
+            took: Duration::ZERO,
+            positions: None,
+        };
+        blocks.push(&ended, ended.text_bytes());
+    }
+
+    #[test]
+    fn each_entry_is_what_it_was_and_blocks_are_used_again() {
+        let config = CallbackLogConfig { max_entries: 500, max_bytes: 200_000 };
+        let mut blocks = Blocks::new(config);
+        let body =
+            |number: u64| format!("{number} {}", "x".repeat(usize::try_from(number * 7 % 900).unwrap()));
+        for number in 1..=20_000 {
+            // Now and then a giant, which takes a block of its own and does not leave it.
+            let long = if number % 1_000 == 0 { "y".repeat(50_000) } else { String::new() };
+            push(&mut blocks, &(body(number) + &long));
+            assert!(blocks.bytes <= config.max_bytes && blocks.next - blocks.first <= 500);
+            let memory: usize =
+                blocks.blocks.iter().chain(&blocks.spare).map(|block| block.text.capacity()).sum();
+            assert!(memory <= config.max_bytes * 3 / 2, "{memory} bytes");
+        }
+        assert_eq!((blocks.head(), blocks.get(20_001).is_none()), (20_000, true));
+        assert!(blocks.first() > 19_000 && blocks.get(blocks.first() - 1).is_none());
+        for number in blocks.first()..20_000 {
+            let entry = blocks.get(number).unwrap().to_owned();
+            assert_eq!((entry.app(), entry.command()), (Some("app"), Some("command")));
+            assert_eq!((entry.path(), entry.query()), ("/webhooks/openim/token", "query=1"));
+            assert_eq!(entry.fields().collect::<Vec<_>>(), [("x-kept", "value".to_owned())]);
+            assert_eq!(entry.body(), body(number).as_bytes(), "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_for_the_log_leaves_nothing() {
+        let mut blocks = Blocks::new(CallbackLogConfig { max_entries: 9, max_bytes: 1_000 });
+        push(&mut blocks, "small");
+        push(&mut blocks, &"x".repeat(2_000));
+        assert_eq!((blocks.first(), blocks.head(), blocks.bytes), (3, 2, 0));
+        push(&mut blocks, "small");
+        assert!(blocks.get(2).is_none() && blocks.get(3).is_some());
+    }
+}

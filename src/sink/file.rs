@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{BoxError, DeliverError, Sink};
 use crate::journal::Stored;
 
-/// So many bytes go into the file at once: enough for few system calls, and a tenth of what a batch may be.
+/// So many bytes go into the file at once: few system calls, and a tenth of the memory that a whole batch takes.
 const AT_ONCE: usize = 64 << 10;
 
 /// A file of JSON lines.

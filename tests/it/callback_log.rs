@@ -340,7 +340,7 @@ async fn what_it_takes_of_memory_is_what_it_may() {
     post(20).await;
     let before = process.mebibytes("VmRSS");
     post(1_000).await;
-    // 62 MiB of what is kept of them have come by, and 95 MiB in all; 4 MiB may stay.
+    // 62 MiB of what is kept of them have come by, and 95 MiB in all; 1 MiB may stay.
     let grown = process.mebibytes("VmRSS").saturating_sub(before);
     assert!(grown < 28, "{grown} MiB more");
 }

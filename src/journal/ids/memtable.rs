@@ -6,8 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::super::Seq;
 use super::Fingerprint;
 
-/// A table is sorted in so many parts, so that the copy is small.
-const PARTS: u64 = 16;
+/// A table is sorted in parts, by so many of the upper bits, so that the copy is small.
+const PART_BITS: u32 = 2;
 
 /// Where the newest ids are. Bounded by who fills it.
 #[derive(Default)]
@@ -56,13 +56,13 @@ impl Memtable {
 
     /// Everything in it, as a run wants it: sorted, a part at a time.
     pub(super) fn sorted(&self) -> impl Iterator<Item = (Fingerprint, Seq)> {
-        (0..PARTS).flat_map(|part| {
+        (0..1 << PART_BITS).flat_map(|part| {
             let newest = self.seqs.iter().map(|(fingerprint, seq)| (*fingerprint, *seq));
             let all = newest.chain(self.older.iter().copied());
-            let mut some = Vec::with_capacity(self.len() / PARTS as usize * 2);
-            some.extend(all.filter(|(fingerprint, _)| fingerprint / (u64::MAX / PARTS + 1) == part));
-            some.sort_unstable();
-            some
+            let mut items = Vec::with_capacity(self.len() >> (PART_BITS - 1));
+            items.extend(all.filter(|(fingerprint, _)| fingerprint >> (u64::BITS - PART_BITS) == part));
+            items.sort_unstable();
+            items
         })
     }
 }

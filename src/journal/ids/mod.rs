@@ -34,7 +34,7 @@ pub(super) type Fingerprint = u64;
 const TABLE_IDS: usize = 14_300;
 /// So many full tables may wait for the disk. That many wait only when the disk does not take them; then no more receipts
 /// are.
-const WAITING_TABLES: usize = 64;
+const WAITING_TABLES: usize = 128;
 
 /// The writer's end.
 pub(super) struct Ids {
