@@ -130,7 +130,10 @@ impl Compactor {
                         self.flush()?;
                     }
                     Err(TryRecvError::Empty) => {}
-                    Err(TryRecvError::Disconnected) => return Ok(Err(Closed)),
+                    Err(TryRecvError::Disconnected) => {
+                        merged.abandon()?;
+                        return Ok(Err(Closed));
+                    }
                 }
             }
         }

@@ -11,9 +11,10 @@ const IDS_A_WORD: u64 = 8;
 const MOST_WORDS: u64 = 1 << 20;
 /// A run of more ids has no filter.
 const MOST_IDS: u64 = 1 << 25;
-/// All filters are made of pieces of so many words, 32 KiB: what a merge leaves of the old ones is then what the next one
-/// needs, and no allocator has to find room for megabytes in one piece.
-const PIECE: usize = 1 << 12;
+/// All filters are made of pieces of so many words: what a merge leaves of the old ones is then what the next one needs, and no
+/// allocator has to find room for megabytes in one piece. One word less than 32 KiB, for mimalloc wants a few bytes more than it
+/// is asked for, and would take 40 KiB.
+const PIECE: usize = (1 << 12) - 1;
 
 #[derive(Default)]
 pub(super) struct Filter {

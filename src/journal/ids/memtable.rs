@@ -89,6 +89,7 @@ impl Hasher for AsIs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TABLE_IDS;
     use super::*;
 
     fn find(table: &Memtable, fingerprint: Fingerprint) -> Vec<Seq> {
@@ -96,6 +97,15 @@ mod tests {
         table.find(fingerprint, &mut found);
         found.sort_unstable();
         found
+    }
+
+    #[test]
+    fn a_full_table_has_room_for_what_the_writer_adds_before_it_looks() {
+        let mut table = Memtable::default();
+        (0..TABLE_IDS as u64).for_each(|number| table.insert(number << 40, 1));
+        let room = table.seqs.capacity();
+        (1..=4_096).for_each(|number| table.insert(number, 1));
+        assert_eq!(table.seqs.capacity(), room, "it has not doubled");
     }
 
     #[test]

@@ -30,8 +30,9 @@ use run::Run;
 /// The beginning of an id, which stands for it.
 pub(super) type Fingerprint = u64;
 
-/// With so many ids a table is full: a quarter of a megabyte, and what is read again after a crash.
-const TABLE_IDS: usize = 14_300;
+/// With so many ids a table is full: a quarter of a megabyte, and what is read again after a crash. A turn of the writer ends
+/// before that is looked at, so there is room for four thousand more before the map would double.
+const TABLE_IDS: usize = 10_200;
 /// So many full tables may wait for the disk. That many wait only when the disk does not take them; then no more receipts
 /// are.
 const WAITING_TABLES: usize = 128;

@@ -69,6 +69,11 @@ impl RunWriter {
         Ok(())
     }
 
+    /// Leaves nothing of it.
+    pub(super) fn abandon(self) -> io::Result<()> {
+        fs::remove_file(self.part)
+    }
+
     /// Makes it a run: on disk, then with its name, then in its folder.
     pub(super) fn finish(mut self) -> io::Result<Run> {
         self.begin_buckets_to(usize::try_from(self.buckets).unwrap_or(usize::MAX));
