@@ -6,7 +6,7 @@ mod ending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{Timeout, timeout};
 
 use crate::ban_guard::{Advice, BanGuard};
 use crate::callback_log::CallbackLog;
@@ -106,50 +106,64 @@ impl Ingest {
     /// Takes one callback from its last byte to its answer.
     ///
     /// Dropped half-way, it has either stored nothing or everything, never a part.
-    pub(crate) async fn take(
-        &self,
-        vendor: &dyn Vendor,
-        passthrough: Option<&Passthrough>,
-        request: &Incoming,
+    ///
+    /// What needs no waiting is done before there is a future. Each connection has room for it, and an `async fn` would keep
+    /// its arguments twice.
+    pub(crate) fn take<'r>(
+        &'r self,
+        vendor: &'r dyn Vendor,
+        passthrough: Option<&'r Passthrough>,
+        request: &'r Incoming,
         begun: Instant,
-    ) -> Reply {
+    ) -> impl Future<Output = Reply> + Send + use<'r> {
         let span = self.span(vendor, request, begun);
         let mut known = Known::default();
         let step = span.as_ref().map(|span| span.step("verify and decode"));
         let read = self.read(vendor, request, passthrough.is_some(), true, &mut known);
         step.into_iter().for_each(Step::end);
-        let (outcome, reply) = match read {
-            Read::Neighbour { allow, onward } => {
-                let forwarded = match passthrough {
-                    // In a box, for each connection has room for the largest future that it may need.
-                    Some(passthrough) if onward => Box::pin(passthrough.forward(request, begun)).await,
-                    Some(passthrough) => {
-                        passthrough.keep();
-                        None
-                    }
-                    None => None,
-                };
-                (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
-            }
-            Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
-            Read::Receipts(entries) if entries.is_empty() => {
-                (Outcome::Ignored, Reply::Ours(vendor.answer(&Outcome::Ignored)))
-            }
-            Read::Receipts(mut entries) => {
-                if let Some(context) = span.as_ref().and_then(|span| span.context()) {
-                    entries.iter_mut().for_each(|entry| entry.trace = Some(context.clone()));
+        async move {
+            let (outcome, reply) = match read {
+                Read::Neighbour { allow, onward } => {
+                    let forwarded = match passthrough {
+                        // In a box, for each connection has room for the largest future that it may need.
+                        Some(passthrough) if onward => Box::pin(passthrough.forward(request, begun)).await,
+                        Some(passthrough) => {
+                            passthrough.keep();
+                            None
+                        }
+                        None => None,
+                    };
+                    (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
                 }
-                let step = span.as_ref().map(|span| span.step("commit"));
-                let patience = vendor.patience();
-                let committed = timeout(patience, self.store.commit(patience, entries)).await;
-                step.into_iter().for_each(Step::end);
-                // A late commit still counts, and the vendor's retry is a duplicate then.
-                let committed = committed.unwrap_or(Err(StoreError::Unavailable));
-                let outcome = self.committed(vendor, request, committed, &mut known.committed);
-                (outcome, Reply::Ours(vendor.answer(&outcome)))
-            }
-        };
-        self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
+                Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
+                Read::Receipts(entries) if entries.is_empty() => {
+                    (Outcome::Ignored, Reply::Ours(vendor.answer(&Outcome::Ignored)))
+                }
+                Read::Receipts(entries) => {
+                    let step = span.as_ref().map(|span| Box::new(span.step("commit")));
+                    let committed = self.commit(vendor.patience(), entries, span.as_deref()).await;
+                    step.into_iter().for_each(|step| step.end());
+                    // A late commit still counts, and the vendor's retry is a duplicate then.
+                    let committed = committed.unwrap_or(Err(StoreError::Unavailable));
+                    let outcome = self.committed(vendor, request, committed, &mut known.committed);
+                    (outcome, Reply::Ours(vendor.answer(&outcome)))
+                }
+            };
+            self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
+        }
+    }
+
+    /// Stores receipts within a vendor's patience, with the trace that they belong to.
+    fn commit(
+        &self,
+        patience: Duration,
+        mut entries: Entries,
+        span: Option<&CallbackSpan>,
+    ) -> Timeout<impl Future<Output = Result<Committed, StoreError>> + Send + use<>> {
+        if let Some(context) = span.and_then(CallbackSpan::context) {
+            entries.iter_mut().for_each(|entry| entry.trace = Some(context.clone()));
+        }
+        timeout(patience, self.store.commit(patience, entries))
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot::{Receiver, error::TryRecvError};
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::{Answer, JournalError};
 
 /// So many stay awake at a time. Others sleep, so that their work does not wait for those who only wait.
 const FEW: usize = 2;
@@ -37,24 +39,33 @@ impl Awake {
     }
 }
 
-/// Waits for what the writer answers, awake for as long as the place is good for. `None` when it has ended without an
-/// answer. Cancel safe.
-pub(super) async fn answer<T>(mut from: Receiver<T>, place: Option<Place>) -> Option<T> {
-    if let Some(place) = place {
-        let begun = Instant::now();
-        while begun.elapsed() < place.patience {
-            match from.try_recv() {
-                // The writer may need this very core, and other connections this worker.
-                Err(TryRecvError::Empty) => {
-                    thread::yield_now();
-                    tokio::task::yield_now().await;
+/// Waits for what the writer answers, awake for as long as the place is good for. Cancel safe. (An `async fn` would keep its
+/// arguments twice, and each connection has room for that.)
+///
+/// # Errors
+/// The writer's; and [`JournalError::Closed`] when it has ended without an answer.
+pub(super) fn answer<T>(
+    mut from: Answer<T>,
+    place: Option<Place>,
+) -> impl Future<Output = Result<T, JournalError>> {
+    let begun = Instant::now();
+    async move {
+        if let Some(place) = &place {
+            while begun.elapsed() < place.patience {
+                match from.try_recv() {
+                    // The writer may need this very core, and other connections this worker.
+                    Err(TryRecvError::Empty) => {
+                        thread::yield_now();
+                        tokio::task::yield_now().await;
+                    }
+                    Ok(answer) => return answer,
+                    Err(TryRecvError::Closed) => return Err(JournalError::Closed),
                 }
-                Ok(answer) => return Some(answer),
-                Err(TryRecvError::Closed) => return None,
             }
         }
+        drop(place);
+        from.await.unwrap_or(Err(JournalError::Closed))
     }
-    from.await.ok()
 }
 
 impl Drop for Place {
@@ -85,12 +96,13 @@ mod tests {
             let (done, answered) = tokio::sync::oneshot::channel();
             let (told, ()) = tokio::join!(answer(answered, place()), async {
                 tokio::task::yield_now().await;
-                done.send(7).unwrap();
+                done.send(Ok(7)).unwrap();
             });
-            assert_eq!(told, Some(7));
-            let (done, answered) = tokio::sync::oneshot::channel::<u8>();
+            assert_eq!(told.unwrap(), 7);
+            let (done, answered) = tokio::sync::oneshot::channel::<Result<u8, JournalError>>();
             drop(done);
-            assert_eq!(answer(answered, place()).await, None, "the writer has ended");
+            let told = answer(answered, place()).await;
+            assert!(matches!(told, Err(JournalError::Closed)), "the writer has ended");
         }
     }
 }

@@ -65,6 +65,9 @@ const QUEUED_JOBS: usize = 8_192;
 /// How many bytes of receipts may wait for the writer.
 const QUEUED_BYTES: usize = 64 << 20;
 
+/// Where the writer's answer comes.
+type Answer<T> = oneshot::Receiver<Result<T, JournalError>>;
+
 /// A handle on the journal; clones share it.
 #[derive(Clone)]
 pub struct Journal {
@@ -162,15 +165,11 @@ impl Journal {
         let queued = self.queue(patience, entries);
         let Shared { pressure, awake, .. } = &*self.shared;
         let place = if pressure.is_crowded() { None } else { awake.place(pressure.a_turn_takes()) };
-        async move { awake::answer(queued?, place).await.ok_or(JournalError::Closed)? }
+        awake::answer(queued.unwrap_or_else(refused), place)
     }
 
     /// Puts entries into the writer's queue; what comes back tells what became of them.
-    fn queue(
-        &self,
-        patience: Duration,
-        entries: Entries,
-    ) -> Result<oneshot::Receiver<Result<Committed, JournalError>>, JournalError> {
+    fn queue(&self, patience: Duration, entries: Entries) -> Result<Answer<Committed>, JournalError> {
         let queued = self.shared.jobs.max_capacity() - self.shared.jobs.capacity();
         if !self.shared.pressure.bears(queued, patience) {
             return Err(JournalError::Overloaded);
@@ -416,4 +415,12 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Closed)?
+}
+
+/// The answer of who was not let into the queue.
+fn refused<T>(why: JournalError) -> Answer<T> {
+    let (done, answer) = oneshot::channel();
+    // Its other end is here.
+    let _sent = done.send(Err(why));
+    answer
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming as Body;
-use hyper::header::{self, HeaderMap};
+use hyper::header;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServerConfig;
-use crate::vendor::{Outcome, Unreadable};
+use crate::vendor::{Incoming as Request, Outcome, Unreadable};
 
 /// So much of every body is free: nearly all callbacks are smaller, and never ask for room. The buffer that a
 /// connection reads into is as large anyway.
@@ -34,16 +34,14 @@ pub(super) struct Bodies {
     room: Arc<Semaphore>,
 }
 
-/// A whole body, and its room for as long as it lives.
-pub(super) struct Whole {
-    pub(super) bytes: Bytes,
-    pub(super) room: Option<OwnedSemaphorePermit>,
-}
+/// The room of a body that is larger than most.
+pub(super) type Room = Option<OwnedSemaphorePermit>;
 
 /// A body that is being read.
 struct Reading<'b> {
     bodies: &'b Bodies,
-    room: Option<OwnedSemaphorePermit>,
+    body: Body,
+    room: Room,
     /// Whether it is we who keep the client waiting.
     waits_for_room: bool,
 }
@@ -58,27 +56,40 @@ impl Bodies {
         }
     }
 
-    /// The whole body. `Unavailable` when there was no room for it in time: whoever holds the room holds it
-    /// no longer than its own body may take and its callback be answered, so it is worth coming again.
-    pub(super) async fn read(&self, mut body: Body, headers: &HeaderMap) -> Result<Whole, Outcome> {
-        let announced = headers.get(header::CONTENT_LENGTH);
-        let announced =
-            announced.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > self.limit as u64) {
-            self.throw_away(body);
-            return Err(Outcome::Unreadable(Unreadable::BodyTooLarge));
-        }
-        let mut reading = Reading { bodies: self, room: None, waits_for_room: false };
-        match timeout(self.patience, reading.read_all(&mut body)).await {
-            Ok(Ok(bytes)) => Ok(Whole { bytes, room: reading.room }),
-            Ok(Err(unreadable)) => {
-                if unreadable == Unreadable::BodyTooLarge {
-                    self.throw_away(body);
-                }
-                Err(Outcome::Unreadable(unreadable))
+    /// Puts the whole body into a request, and gives the room that it has for as long as it lives. `Unavailable` when there was
+    /// no room for it in time: whoever holds the room holds it no longer than its own body may take and its callback be
+    /// answered, so it is worth coming again.
+    ///
+    /// (Each connection keeps room for this future, and an `async fn` would keep its arguments twice.)
+    pub(super) fn read<'b>(
+        &'b self,
+        body: Body,
+        request: &'b mut Request,
+    ) -> impl Future<Output = Result<Room, Outcome>> + Send + use<'b> {
+        let mut reading = Reading { bodies: self, body, room: None, waits_for_room: false };
+        async move {
+            let announced = request.headers.get(header::CONTENT_LENGTH);
+            let announced = announced
+                .and_then(|length| length.to_str().ok())
+                .and_then(|length| length.parse::<u64>().ok());
+            if announced.is_some_and(|length| length > self.limit as u64) {
+                self.throw_away(reading.body);
+                return Err(Outcome::Unreadable(Unreadable::BodyTooLarge));
             }
-            Err(_) if reading.waits_for_room => Err(Outcome::Unavailable),
-            Err(_) => Err(Outcome::Unreadable(Unreadable::BodyTimeout)),
+            match timeout(self.patience, reading.read_all()).await {
+                Ok(Ok(bytes)) => {
+                    request.body = bytes;
+                    Ok(reading.room)
+                }
+                Ok(Err(unreadable)) => {
+                    if unreadable == Unreadable::BodyTooLarge {
+                        self.throw_away(reading.body);
+                    }
+                    Err(Outcome::Unreadable(unreadable))
+                }
+                Err(_) if reading.waits_for_room => Err(Outcome::Unavailable),
+                Err(_) => Err(Outcome::Unreadable(Unreadable::BodyTimeout)),
+            }
         }
     }
 
@@ -101,18 +112,18 @@ impl Bodies {
 }
 
 impl Reading<'_> {
-    async fn read_all(&mut self, body: &mut Body) -> Result<Bytes, Unreadable> {
+    async fn read_all(&mut self) -> Result<Bytes, Unreadable> {
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() else {
-                continue;
-            };
+        while let Some(data) = self.piece().await? {
             let length = first.len() + whole.len() + data.len();
             if length > self.bodies.limit {
                 return Err(Unreadable::BodyTooLarge);
             }
-            self.make_room(length).await;
+            if let Some(more) = self.lacks(length) {
+                // In a box, for each connection has room for the largest future that it may need.
+                Box::pin(self.make_room(more)).await;
+            }
             // Nearly every body comes in one piece, which then needs no copy.
             if first.is_empty() && whole.is_empty() {
                 first = data;
@@ -124,18 +135,30 @@ impl Reading<'_> {
         Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 
+    /// The next piece; trailers are none.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Unreadable> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame.map_err(|_| Unreadable::BodyBroken)?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How much room is lacking for so many bytes.
+    fn lacks(&self, length: usize) -> Option<u32> {
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = length.saturating_sub(FREE).saturating_sub(held);
+        // A piece is no larger than the buffer that a connection reads into.
+        (more > 0).then(|| u32::try_from(more).unwrap_or(u32::MAX))
+    }
+
     /// Takes room for what has come, and never for what was only announced: to announce costs a client
     /// nothing. Two that hold some and wait for more can thus wait for each other; the patience for a body
     /// ends that.
-    async fn make_room(&mut self, length: usize) {
-        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = length.saturating_sub(FREE).saturating_sub(held);
-        if more == 0 {
-            return;
-        }
+    async fn make_room(&mut self, more: u32) {
         self.waits_for_room = true;
-        // A piece is no larger than the buffer that a connection reads into; and nobody closes the semaphore.
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        // Nobody closes the semaphore.
         if let Ok(more) = self.bodies.room.clone().acquire_many_owned(more).await {
             match &mut self.room {
                 Some(room) => room.merge(more),

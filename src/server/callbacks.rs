@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::sleep_until;
 
-use super::body::{Bodies, Whole};
+use super::body::Bodies;
 use super::client::client;
 use crate::clock;
 use crate::config::ServerConfig;
@@ -93,22 +93,16 @@ impl Door {
                 return response;
             }
             incoming.tail_at += tail_at;
-            let reply = match bodies.read(body, &incoming.headers).await {
+            let reply = match bodies.read(body, &mut incoming).await {
                 // The room is given back when the callback has ended, before an answer is withheld.
-                Ok(Whole { bytes, room: _room }) => {
-                    incoming.body = bytes;
-                    ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await
-                }
+                Ok(_room) => ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await,
                 Err(outcome) => ingest.refuse(&**vendor, &incoming, begun, outcome),
             };
-            let answer = match reply {
-                Reply::Ours(answer) => answer,
-                Reply::Theirs(forwarded) => return hand_on(forwarded),
-            };
-            if let Some(wait) = answer.not_before {
+            let (response, not_before) = hand_over(reply);
+            if let Some(wait) = not_before {
                 sleep_until((begun + wait).into()).await;
             }
-            respond(answer)
+            response
         }
     }
 }
@@ -122,6 +116,17 @@ impl Inner {
 /// Whether a request is for the door.
 pub(super) fn is_callback(uri: &Uri) -> bool {
     uri.path().starts_with(PREFIX)
+}
+
+/// The response, and how long after the request it is withheld.
+fn hand_over(reply: Reply) -> (Response<Full<Bytes>>, Option<Duration>) {
+    match reply {
+        Reply::Ours(answer) => {
+            let not_before = answer.not_before;
+            (respond(answer), not_before)
+        }
+        Reply::Theirs(forwarded) => (hand_on(forwarded), None),
+    }
 }
 
 fn respond(answer: Answer) -> Response<Full<Bytes>> {

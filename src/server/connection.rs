@@ -2,7 +2,6 @@
 //! how slow a head may be, how long they may be idle, and how they end at shutdown.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use std::convert::Infallible;
 
 use futures_util::FutureExt;
 use hyper::body::{Body, Incoming};
-use hyper::service::service_fn;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,8 @@ use super::stage::{End, Sent, Stage, Watched};
 
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
+
+type Connection<S> = http1::Connection<TokioIo<Watched>, S>;
 
 /// How long the end of a stream may take to reach its client when the service ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -97,10 +99,18 @@ async fn accept_all<S: Serve>(
     let room = Arc::new(Semaphore::new(bounds.connections));
     while let Ok(room_for_one) = room.clone().acquire_owned().await {
         let (stream, peer) = accept(listener).await;
-        let (server, place) = (server.clone(), open.enter());
+        // An answer is one small packet; to wait for more to go with it would only delay it.
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let place = open.enter();
+        let mut served = http(stream, peer, server.clone(), bounds.head_bytes, place.stage.clone());
+        let client = peer.ip();
         connections.spawn(async move {
-            connection(stream, peer, server, bounds.head_bytes, &place.stage).await;
-            drop((place, room_for_one));
+            if let Err(why) = to_its_end(&mut served, &place.stage).await {
+                tracing::debug!(%client, "a connection ended: {why}");
+            }
+            drop((served, place, room_for_one));
         });
     }
 }
@@ -120,30 +130,26 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn connection<S: Serve>(
+/// Speaks HTTP/1.1 on a connection while it is polled.
+fn http<S: Serve>(
     stream: TcpStream,
     peer: SocketAddr,
     server: Arc<S>,
     head_bytes: usize,
-    stage: &Arc<Stage>,
-) {
-    // An answer is one small packet; to wait for more to go with it would only delay it.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    stage: Arc<Stage>,
+) -> Connection<
+    impl Service<Request<Incoming>, Response = Response<Sent<S::Body>>, Error = Infallible, Future: Send>,
+> {
     let io = TokioIo::new(Watched::new(stream, stage.clone()));
-    let service = {
+    let service = service_fn(move |request: Request<Incoming>| {
+        stage.busy();
         let stage = stage.clone();
-        service_fn(move |request: Request<Incoming>| {
-            stage.busy();
-            let stage = stage.clone();
-            server.serve(peer, request).map(move |response| {
-                stage.idle();
-                Ok::<_, Infallible>(response.map(|body| Sent::new(body, &stage)))
-            })
+        server.serve(peer, request).map(move |response| {
+            stage.idle();
+            Ok(response.map(|body| Sent::new(body, &stage)))
         })
-    };
-    let mut http = hyper::server::conn::http1::Builder::new();
+    });
+    let mut http = http1::Builder::new();
     http.half_close(!S::NOTICES_HANG_UP)
         .writev(!S::ANSWERS_SHORTLY)
         .header_read_timeout(None)
@@ -151,29 +157,39 @@ async fn connection<S: Serve>(
         .max_header_size(head_bytes);
     // Left alone, a connection's buffer grows to 400 KiB under a client that sends fast.
     http.max_buf_size(head_bytes);
-    let mut served = pin!(http.serve_connection(io, service));
+    http.serve_connection(io, service)
+}
+
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error("{0}")]
+    Broken(#[from] hyper::Error),
+    #[error("its client was silent for too long")]
+    Silent,
+}
+
+/// Carries a connection on until it ends, or is told to.
+async fn to_its_end<S, B>(mut served: &mut Connection<S>, stage: &Stage) -> Result<(), Cut>
+where
+    S: HttpService<Incoming, ResBody = B, Error = Infallible>,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+{
     loop {
         tokio::select! {
             biased;
-            result = served.as_mut() => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, client = %peer.ip(), "a connection ended badly");
-                }
-                return;
-            }
+            result = &mut served => return Ok(result?),
             end = stage.ended() => match end {
                 End::AfterThisRequest => {
-                    served.as_mut().graceful_shutdown();
+                    Pin::new(&mut *served).graceful_shutdown();
                     if stage.streams() {
-                        // A stream ends by itself when the service does; only who does not read keeps it open.
-                        let _over = timeout(LAST_WORDS, served.as_mut()).await;
-                        return;
+                        // A stream ends by itself when the service does; only who does not read keeps it open. In a box,
+                        // for each connection has room for the largest future that it may need.
+                        let _over = Box::pin(timeout(LAST_WORDS, served)).await;
+                        return Ok(());
                     }
                 }
-                End::Now => {
-                    tracing::debug!(client = %peer.ip(), "closed a connection that was silent for too long");
-                    return;
-                }
+                End::Now => return Err(Cut::Silent),
             }
         }
     }
