@@ -2,18 +2,16 @@
 //! harmless: the `id` in each line; after a crash the last lines may stand there twice, never in part.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::lines::Lines;
 use super::{BoxError, DeliverError, Sink};
 use crate::journal::Stored;
-
-/// So many bytes go into the file at once: few system calls, and a tenth of the memory that a whole batch takes.
-const AT_ONCE: usize = 64 << 10;
 
 /// A file of JSON lines.
 pub(super) struct JsonLines {
@@ -25,8 +23,7 @@ pub(super) struct JsonLines {
 struct State {
     /// Opened with the first delivery, and again after an error or a rotation.
     file: Option<File>,
-    /// Lines on their way into the file; kept, for a new piece of memory with each batch would cost more than to fill it.
-    lines: Vec<u8>,
+    lines: Lines,
 }
 
 impl JsonLines {
@@ -39,8 +36,9 @@ impl JsonLines {
 impl Sink for JsonLines {
     async fn deliver(&self, batch: &[Stored]) -> Result<(), DeliverError> {
         let path = self.path.clone();
-        let (mut state, batch) = (self.state.clone().lock_owned().await, batch.to_vec());
-        match tokio::task::spawn_blocking(move || state.write(&path, &batch)).await {
+        let mut state = self.state.clone().lock_owned().await;
+        state.lines.fill(batch);
+        match tokio::task::spawn_blocking(move || state.write(&path)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(DeliverError::retry(error)),
             Err(panicked) => Err(DeliverError::retry(panicked)),
@@ -63,23 +61,14 @@ impl Sink for JsonLines {
 }
 
 impl State {
-    fn write(&mut self, path: &Path, batch: &[Stored]) -> std::io::Result<()> {
+    fn write(&mut self, path: &Path) -> std::io::Result<()> {
         // Taken out first: after a failed write or fsync nobody knows what the file holds, so it is opened anew and its
         // end looked at.
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(path)?,
         };
-        self.lines.clear();
-        for receipt in batch {
-            self.lines.extend_from_slice(receipt.json.as_bytes());
-            self.lines.push(b'\n');
-            if self.lines.len() >= AT_ONCE {
-                file.write_all(&self.lines)?;
-                self.lines.clear();
-            }
-        }
-        file.write_all(&self.lines)?;
+        self.lines.write(&mut file)?;
         file.sync_data()?;
         self.file = Some(file);
         Ok(())

@@ -10,6 +10,7 @@ mod file;
 mod http;
 #[cfg(feature = "sink-kafka")]
 mod kafka;
+mod lines;
 #[cfg(feature = "sink-nats")]
 mod nats;
 #[cfg(feature = "sink-postgres")]
@@ -84,7 +85,7 @@ impl DeliverError {
 /// When a setting turns out to be of no use to its client, or the build is without this type of sink.
 pub fn open(config: &SinkConfig) -> Result<Arc<dyn Sink>, BoxError> {
     Ok(match &config.kind {
-        SinkKind::Stdout => Arc::new(stdout::Stdout),
+        SinkKind::Stdout => Arc::new(stdout::Stdout::default()),
         SinkKind::File { path } => Arc::new(file::JsonLines::new(path.clone())),
         #[cfg(feature = "sink-http")]
         SinkKind::Http(config) => Arc::new(http::Http::new(config.clone())?),

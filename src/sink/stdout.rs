@@ -2,27 +2,30 @@
 //! nothing here; whoever reads the pipe has the `id`.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
+use super::lines::Lines;
 use super::{BoxError, DeliverError, Sink};
 use crate::journal::Stored;
 
 /// Standard output.
-pub(super) struct Stdout;
+#[derive(Default)]
+pub(super) struct Stdout {
+    lines: Arc<Mutex<Lines>>,
+}
 
 #[async_trait]
 impl Sink for Stdout {
     async fn deliver(&self, batch: &[Stored]) -> Result<(), DeliverError> {
-        let mut lines = String::with_capacity(batch.iter().map(|receipt| receipt.json.len() + 1).sum());
-        for receipt in batch {
-            lines.push_str(&receipt.json);
-            lines.push('\n');
-        }
+        let mut lines = self.lines.clone().lock_owned().await;
+        lines.fill(batch);
         // A pipe that nobody reads blocks, so this may not stand in an async worker's way.
         let written = tokio::task::spawn_blocking(move || {
             let mut out = std::io::stdout().lock();
-            out.write_all(lines.as_bytes()).and_then(|()| out.flush())
+            lines.write(&mut out).and_then(|()| out.flush())
         });
         match written.await {
             Ok(Ok(())) => Ok(()),
