@@ -21,10 +21,12 @@ struct Kept {
 
 impl Tail {
     /// Adds what has just become durable, in order.
-    pub(super) fn extend(&self, new: Vec<Stored>) {
+    pub(super) fn extend(&self, new: impl Iterator<Item = Stored>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bytes += new.iter().map(|receipt| receipt.json.len()).sum::<usize>();
-        kept.receipts.extend(new);
+        for receipt in new {
+            kept.bytes += receipt.json.len();
+            kept.receipts.push_back(receipt);
+        }
         while kept.bytes > KEPT_BYTES {
             let Some(oldest) = kept.receipts.pop_front() else { break };
             kept.bytes -= oldest.json.len();
@@ -36,7 +38,11 @@ impl Tail {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let first = kept.receipts.front()?.seq;
         let skip = usize::try_from(after + 1 - first).ok()?;
-        Some(kept.receipts.iter().skip(skip).take(limit).cloned().collect())
+        let newer = kept.receipts.iter().skip(skip).take(limit);
+        // Rounded up, so that the memory that one batch leaves is what the next one asks for.
+        let mut found = Vec::with_capacity(newer.len().next_power_of_two());
+        found.extend(newer.cloned());
+        Some(found)
     }
 }
 
@@ -56,15 +62,15 @@ mod tests {
     fn it_has_the_newest_and_says_when_it_has_not() {
         let tail = Tail::default();
         assert_eq!(seqs(&tail, 0, 9), None, "nothing yet: the file may have more");
-        tail.extend((5..=8).map(|seq| stored(seq, 1)).collect());
+        tail.extend((5..=8).map(|seq| stored(seq, 1)));
         assert_eq!(seqs(&tail, 3, 9), None, "4 is not here");
         assert_eq!(seqs(&tail, 4, 2), Some(vec![5, 6]));
         assert_eq!(seqs(&tail, 7, 9), Some(vec![8]));
         assert_eq!(seqs(&tail, 8, 9), Some(vec![]));
-        tail.extend(vec![stored(9, KEPT_BYTES)]);
+        tail.extend([stored(9, KEPT_BYTES)].into_iter());
         assert_eq!(seqs(&tail, 7, 9), None, "the old make room");
         assert_eq!(seqs(&tail, 8, 9), Some(vec![9]));
-        tail.extend(vec![stored(10, KEPT_BYTES + 1)]);
+        tail.extend([stored(10, KEPT_BYTES + 1)].into_iter());
         assert_eq!(seqs(&tail, 9, 9), None, "what is too large for it is in the file");
     }
 }

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 use super::checkpoint::Checkpoints;
 use super::gather::{CROWD, Gather};
 use super::ids::Ids;
-use super::job::{Done, JOBS_A_TURN, Job};
+use super::job::{Done, Job};
 use super::pressure::Pressure;
 use super::statements::{Statements, StoreError};
 use super::tail::Tail;
 use super::upkeep::{mark, park, prune, unpark};
-use super::{Committed, JournalError, Seq};
+use super::{Committed, JournalError, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::VendorName;
+
+/// Room for so many receipts is kept from one transaction to the next; seldom are there more.
+const FRESH_KEPT: usize = 4_096;
 
 /// The writer's end of everything that it shares.
 pub(super) struct Writer {
@@ -33,6 +36,15 @@ pub(super) struct Writer {
     pub(super) log: LogLimit,
     pub(super) checkpoints: Checkpoints,
     pub(super) ids: Ids,
+}
+
+/// What one transaction is for, and what comes of it. Empty between two; what it holds of memory is used again.
+#[derive(Default)]
+struct Turn {
+    jobs: Vec<Job>,
+    promises: Vec<Promise>,
+    /// The receipts that were not there yet.
+    fresh: Vec<Stored>,
 }
 
 /// An answer that is true once the transaction is.
@@ -53,15 +65,16 @@ impl Writer {
                 return;
             }
         };
-        let mut jobs = Vec::with_capacity(JOBS_A_TURN);
-        while self.queue.next(&mut jobs) {
+        let mut turn = Turn::default();
+        while self.queue.next(&mut turn.jobs) {
+            let jobs = &turn.jobs;
             let callers = jobs.iter().filter(|job| job.is_commit()).count();
             if callers >= CROWD {
                 self.pressure.crowds();
             }
             let closing = jobs.iter().any(|job| matches!(job, Job::Close));
             self.pressure.begins();
-            let took = self.turn(connection, &mut statements, &mut jobs);
+            let took = self.turn(connection, &mut statements, &mut turn);
             self.pressure.ended();
             self.queue.ended(callers, took);
             if closing {
@@ -76,14 +89,12 @@ impl Writer {
         &mut self,
         connection: &Connection,
         statements: &mut Statements<'_>,
-        jobs: &mut Vec<Job>,
+        Turn { jobs, promises, fresh }: &mut Turn,
     ) -> Duration {
         let begun = Instant::now();
-        let mut promises = Vec::with_capacity(jobs.len());
         let mut head = *self.head.borrow();
         let before = head;
         let mut bytes_taken = 0;
-        let mut fresh = Vec::with_capacity(jobs.len());
         let mut forgotten = None;
         let mut begin = || -> Result<(), StoreError> {
             self.ids.catch_up()?;
@@ -98,7 +109,7 @@ impl Writer {
                     let vendor = entries.first().map(|entry| entry.vendor);
                     let mut committed = Committed::default();
                     let result = run_if(&failure, || {
-                        statements.store(entries, &mut self.ids, &mut head, &mut committed, &mut fresh)
+                        statements.store(entries, &mut self.ids, &mut head, &mut committed, fresh)
                     });
                     (Promise::Committed(done, committed, vendor), result)
                 }
@@ -158,18 +169,18 @@ impl Writer {
         self.checkpoints.committed(bytes_taken);
         if failure.is_some() {
             self.ids.taken_back(before);
+            fresh.clear();
         } else {
             self.ids.committed(head);
             if let Some(through) = forgotten {
                 self.ids.forget(through);
             }
-            if !fresh.is_empty() {
-                self.tail.extend(fresh);
-            }
+            self.tail.extend(fresh.drain(..));
         }
+        fresh.shrink_to(FRESH_KEPT);
         let took = begun.elapsed();
         self.publish(&failure, head, before, took);
-        for promise in promises {
+        for promise in promises.drain(..) {
             promise.keep(&failure, &self.metrics);
         }
         took
