@@ -12,6 +12,8 @@ use crate::config::CallbackLogConfig;
 const BLOCK_BYTES: usize = 64 << 10;
 /// A small log is in so many blocks nevertheless: the oldest one may be gone but for its last entry.
 const BLOCKS: usize = 16;
+/// A block gets room for so many more entries.
+const ENTRIES_AT_ONCE: usize = 32;
 
 /// Entries by their number: from 1, without gaps.
 pub(super) struct Blocks {
@@ -71,6 +73,10 @@ impl Blocks {
         let Some(last) = self.blocks.back_mut() else { return };
         let entry = ended.write(&mut last.text);
         self.bytes += entry.weight();
+        if last.entries.len() == last.entries.capacity() {
+            // Left alone, it would double, and half of it stay empty.
+            last.entries.reserve_exact(ENTRIES_AT_ONCE);
+        }
         last.entries.push(entry);
         self.next += 1;
         while self.next - self.first > self.config.max_entries as u64 || self.bytes > self.config.max_bytes {
