@@ -104,6 +104,7 @@ async fn accept_all<S: Serve>(
             continue;
         }
         let place = open.enter();
+        // Made before its task, which would else keep room for what it is made of, too.
         let mut served = http(stream, peer, server.clone(), bounds.head_bytes, place.stage.clone());
         let client = peer.ip();
         connections.spawn(async move {
