@@ -23,7 +23,8 @@ pub(super) struct Awake(Arc<AtomicUsize>);
 /// A caller's place among those who stay awake. Dropped, it is free again.
 pub(super) struct Place {
     taken: Arc<AtomicUsize>,
-    patience: Duration,
+    /// So long it is good for.
+    until: Instant,
 }
 
 impl Awake {
@@ -35,23 +36,25 @@ impl Awake {
         let one_more = |taken| (taken < FEW).then_some(taken + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         // Who comes during a commit waits for that one, and then for its own.
-        Some(Place { taken: self.0.clone(), patience: a_commit_takes * 2 })
+        Some(Place { taken: self.0.clone(), until: Instant::now() + a_commit_takes * 2 })
     }
 }
 
-/// Waits for what the writer answers, awake for as long as the place is good for. Cancel safe. (An `async fn` would keep its
-/// arguments twice, and each connection has room for that.)
+/// Waits for what the writer answers, awake for as long as the place is good for. Cancel safe.
 ///
 /// # Errors
 /// The writer's; and [`JournalError::Closed`] when it has ended without an answer.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would keep its arguments twice, and each connection has room for that"
+)]
 pub(super) fn answer<T>(
     mut from: Answer<T>,
     place: Option<Place>,
 ) -> impl Future<Output = Result<T, JournalError>> {
-    let begun = Instant::now();
     async move {
         if let Some(place) = &place {
-            while begun.elapsed() < place.patience {
+            while Instant::now() < place.until {
                 match from.try_recv() {
                     // The writer may need this very core, and other connections this worker.
                     Err(TryRecvError::Empty) => {
@@ -92,7 +95,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_comes_whether_one_stays_awake_or_sleeps() {
         for patience in [Duration::ZERO, Duration::from_secs(20)] {
-            let place = || Some(Place { taken: Arc::new(AtomicUsize::new(1)), patience });
+            let place =
+                || Some(Place { taken: Arc::new(AtomicUsize::new(1)), until: Instant::now() + patience });
             let (done, answered) = tokio::sync::oneshot::channel();
             let (told, ()) = tokio::join!(answer(answered, place()), async {
                 tokio::task::yield_now().await;

@@ -182,7 +182,7 @@ where
             result = &mut served => return Ok(result?),
             end = stage.ended() => match end {
                 End::AfterThisRequest => {
-                    Pin::new(&mut *served).graceful_shutdown();
+                    std::pin::Pin::new(&mut *served).graceful_shutdown();
                     if stage.streams() {
                         // A stream ends by itself when the service does; only who does not read keeps it open. In a box,
                         // for each connection has room for the largest future that it may need.
