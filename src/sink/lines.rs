@@ -37,3 +37,42 @@ impl Lines {
         into.write_all(&self.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many pieces and no more.
+    struct Short(usize, Vec<u8>);
+
+    impl Write for Short {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| io::Error::other("full"))?;
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn receipts(from: i64) -> Vec<Stored> {
+        let json = |seq| format!("{{\"id\":\"{seq}\",\"long\":\"{}\"}}", "x".repeat(500)).into();
+        (from..from + 300).map(|seq| Stored { seq, received_at: 0, json: json(seq), trace: None }).collect()
+    }
+
+    #[test]
+    fn each_receipt_is_a_line_and_what_an_error_has_left_is_forgotten() {
+        let mut lines = Lines::default();
+        lines.fill(&receipts(0));
+        let mut short = Short(1, Vec::new());
+        lines.write(&mut short).unwrap_err();
+        assert!(short.1.len() >= AT_ONCE, "the first piece");
+
+        let (batch, mut all) = (receipts(1_000), Vec::new());
+        lines.fill(&batch);
+        lines.write(&mut all).unwrap();
+        let wanted: String = batch.iter().map(|receipt| format!("{}\n", receipt.json)).collect();
+        assert_eq!(String::from_utf8(all).unwrap(), wanted);
+    }
+}
