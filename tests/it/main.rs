@@ -48,6 +48,7 @@ mod stream;
 mod tidy;
 #[cfg(all(feature = "otel", feature = "sink-http"))]
 mod traces;
+mod upgrade;
 mod upstream;
 mod vendor;
 mod wire;
