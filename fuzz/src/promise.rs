@@ -84,7 +84,7 @@ fn answers(target: Target, setting: &Setting, request: &Incoming, way: &Way) {
     if !way.entries.is_empty() {
         let vendor = setting.vendor(target);
         for outcome in [Outcome::Duplicate, Outcome::Conflict, Outcome::Unavailable] {
-            answer::check(target, setting, request, &outcome, false, &vendor.answer(&outcome));
+            answer::check(target, setting, request, &outcome, false, &vendor.answer(request, &outcome));
         }
     }
 }

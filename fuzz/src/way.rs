@@ -43,7 +43,7 @@ pub fn go(vendor: &dyn Vendor, request: &Incoming) -> Way {
         Err(outcome) => (outcome, None, Vec::new()),
     };
     let is_neighbour = neighbour.is_some();
-    let usual = vendor.answer(&outcome);
+    let usual = vendor.answer(request, &outcome);
     let asked = neighbour.as_ref().is_some_and(|allow| *allow != usual);
     let answer = neighbour.unwrap_or(usual);
     Way { outcome, answer, neighbour: is_neighbour, asked, command, proven, entries }

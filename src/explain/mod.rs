@@ -19,7 +19,7 @@ use crate::ingest::{Read, look};
 use crate::receipt::{Timestamp, VendorName};
 use crate::vendor::explain::{found, said};
 use crate::vendor::{
-    self, Finding, Incoming, Outcome, PREFIX, Report, Route, Step, Unreadable, Vendor, Vendors,
+    self, Finding, Found, Incoming, Outcome, PREFIX, Report, Route, Step, Unreadable, Vendor, Vendors,
 };
 
 /// How many receipts are shown.
@@ -112,10 +112,12 @@ fn explain(vendors: &Vendors, request: &Incoming, circumstances: &Circumstances<
     tell::route(&mut report, served, request, circumstances);
     let too_large = request.body.len() > *body_limit;
     let end = match served {
-        Some(_) if too_large => Some(over(room, Outcome::Unreadable(Unreadable::BodyTooLarge))),
+        Some(_) if too_large => Some(over(room, request, Outcome::Unreadable(Unreadable::BodyTooLarge))),
         Some(served) if served.path == route.path => Some(end(room, request)),
         Some(served) => Some(end(&*served.vendor, &at(served, request))),
-        None => None,
+        // Below a vendor's routes the vendor answers, and says that nothing is there.
+        None => below(vendors, request)
+            .map(|vendor| over(&**vendor, request, Outcome::Unreadable(Unreadable::UnknownPath))),
     };
     if too_large {
         let bytes = request.body.len().to_string();
@@ -131,7 +133,7 @@ fn explain(vendors: &Vendors, request: &Incoming, circumstances: &Circumstances<
     let Report { steps, findings, .. } = report;
     let end_or_404 = end.map_or_else(
         || {
-            let answer = vendor::not_here(request.uri.path().strip_prefix(PREFIX).unwrap_or_default());
+            let answer = vendor::not_here(request);
             ("not_found", "", None, answer, Vec::new())
         },
         |End { outcome, answer, receipts }| {
@@ -167,6 +169,14 @@ fn served<'v>(vendors: &'v Vendors, request: &Incoming) -> Option<&'v Route> {
     vendors.routes().iter().find(is_it)
 }
 
+/// The vendor below whose routes the request's path lies, though it is none of them.
+fn below<'v>(vendors: &'v Vendors, request: &Incoming) -> Option<&'v Arc<dyn Vendor>> {
+    match vendors.find(request.uri.path().strip_prefix(PREFIX)?) {
+        Found::UnknownPath(vendor, _) => Some(vendor),
+        Found::Served(..) | Found::Nobody => None,
+    }
+}
+
 /// The same request for another route than it was made for.
 fn at(route: &Route, request: &Incoming) -> Incoming {
     Incoming {
@@ -181,20 +191,20 @@ fn at(route: &Route, request: &Incoming) -> Incoming {
 
 fn end(room: &dyn Vendor, request: &Incoming) -> End {
     match look(room, request) {
-        Read::Receipts(entries) if entries.is_empty() => over(room, Outcome::Ignored),
+        Read::Receipts(entries) if entries.is_empty() => over(room, request, Outcome::Ignored),
         Read::Receipts(entries) => {
             // As the journal would: of two with the same id the first stays.
             let mut seen = HashSet::new();
             let new = entries.into_iter().filter(|entry| seen.insert(entry.id));
-            End { receipts: new.map(|entry| entry.json).collect(), ..over(room, Outcome::Accepted) }
+            End { receipts: new.map(|entry| entry.json).collect(), ..over(room, request, Outcome::Accepted) }
         }
         Read::Neighbour { allow, .. } => {
             End { outcome: Outcome::Ignored, answer: allow, receipts: Vec::new() }
         }
-        Read::Over(outcome) => over(room, outcome),
+        Read::Over(outcome) => over(room, request, outcome),
     }
 }
 
-fn over(room: &dyn Vendor, outcome: Outcome) -> End {
-    End { answer: room.answer(&outcome), outcome, receipts: Vec::new() }
+fn over(room: &dyn Vendor, request: &Incoming, outcome: Outcome) -> End {
+    End { answer: room.answer(request, &outcome), outcome, receipts: Vec::new() }
 }

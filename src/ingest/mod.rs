@@ -135,9 +135,9 @@ impl Ingest {
                     };
                     (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
                 }
-                Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(&outcome))),
+                Read::Over(outcome) => (outcome, Reply::Ours(vendor.answer(request, &outcome))),
                 Read::Receipts(entries) if entries.is_empty() => {
-                    (Outcome::Ignored, Reply::Ours(vendor.answer(&Outcome::Ignored)))
+                    (Outcome::Ignored, Reply::Ours(vendor.answer(request, &Outcome::Ignored)))
                 }
                 Read::Receipts(entries) => {
                     let step = span.as_ref().map(|span| Box::new(span.step("commit")));
@@ -146,7 +146,7 @@ impl Ingest {
                     // A late commit still counts, and the vendor's retry is a duplicate then.
                     let committed = committed.unwrap_or(Err(StoreError::Unavailable));
                     let outcome = self.committed(vendor, request, committed, &mut known.committed);
-                    (outcome, Reply::Ours(vendor.answer(&outcome)))
+                    (outcome, Reply::Ours(vendor.answer(request, &outcome)))
                 }
             };
             self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
@@ -209,7 +209,7 @@ impl Ingest {
         begun: Instant,
         outcome: Outcome,
     ) -> Reply {
-        let reply = Reply::Ours(vendor.answer(&outcome));
+        let reply = Reply::Ours(vendor.answer(request, &outcome));
         let (known, span) = (Known::default(), self.span(vendor, request, begun));
         self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
     }
@@ -307,7 +307,7 @@ impl Ingest {
         let span = ending.span.take();
         let Ending { vendor, request, begun, outcome, .. } = &ending;
         let reply = match reply {
-            Reply::Ours(answer) => Reply::Ours(self.guard(*vendor, outcome, answer)),
+            Reply::Ours(answer) => Reply::Ours(self.guard(*vendor, request, outcome, answer)),
             Reply::Theirs(forwarded) => Reply::Theirs(forwarded),
         };
         let (status, took) = (reply.status(), begun.elapsed());
@@ -327,7 +327,7 @@ impl Ingest {
     }
 
     /// Lets no more failures reach Easemob than it bears.
-    fn guard(&self, vendor: &dyn Vendor, outcome: &Outcome, answer: Answer) -> Answer {
+    fn guard(&self, vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome, answer: Answer) -> Answer {
         if answer.status == 200 || vendor.name() != VendorName::Easemob {
             return answer;
         }
@@ -342,7 +342,7 @@ impl Ingest {
                          30 s have passed without a failure; the callbacks are in quarantine"
                     );
                 }
-                vendor.answer(&Outcome::Ignored)
+                vendor.answer(request, &Outcome::Ignored)
             }
         }
     }

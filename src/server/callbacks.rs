@@ -18,7 +18,7 @@ use crate::clock;
 use crate::config::ServerConfig;
 use crate::ingest::{Ingest, Reply};
 use crate::passthrough::{Forwarded, Passthroughs};
-use crate::vendor::{self, Answer, Incoming, Outcome, PREFIX, Unreadable, Vendors};
+use crate::vendor::{self, Answer, Found, Incoming, Outcome, PREFIX, Unreadable, Vendors};
 
 /// What a callback passes through.
 #[derive(Clone)]
@@ -83,16 +83,28 @@ impl Door {
         async move {
             let Inner { ingest, bodies, .. } = &*door;
             let Served { vendors, passthroughs } = &*door.served();
-            let path = incoming.tail();
-            let Some((vendor, tail_at)) = vendors.route(path) else {
-                return respond(vendor::not_here(path));
+            let (vendor, tail_at, refused) = match vendors.find(incoming.tail()) {
+                Found::Nobody => {
+                    // OpenIM's answer repeats what it can of the body.
+                    let reads = vendor::is_openim(incoming.uri.path());
+                    let _room = if reads { bodies.read(body, &mut incoming).await.ok() } else { None };
+                    return respond(vendor::not_here(&incoming));
+                }
+                Found::UnknownPath(vendor, tail_at) => (vendor, tail_at, Some(Unreadable::UnknownPath)),
+                Found::Served(vendor, tail_at) if is_post => (vendor, tail_at, None),
+                Found::Served(vendor, tail_at) => (vendor, tail_at, Some(Unreadable::WrongMethod)),
             };
-            if !is_post {
-                let mut response = respond(vendor.answer(&Outcome::Unreadable(Unreadable::WrongMethod)));
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            incoming.tail_at += tail_at;
+            if let Some(refused) = refused {
+                // Whatever is wrong with the body, what is wrong with the request comes first.
+                let _room = bodies.read(body, &mut incoming).await.ok();
+                let reply = ingest.refuse(&**vendor, &incoming, begun, Outcome::Unreadable(refused));
+                let (mut response, _) = hand_over(reply);
+                if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+                }
                 return response;
             }
-            incoming.tail_at += tail_at;
             let reply = match bodies.read(body, &mut incoming).await {
                 // The room is given back when the callback has ended, before an answer is withheld.
                 Ok(_room) => ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await,

@@ -53,8 +53,9 @@ pub trait Vendor: Send + Sync {
     /// Reads the receipts out of an authentic read event. None at all means that nobody has read anything.
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError>;
 
-    /// Says an outcome in the vendor's dialect.
-    fn answer(&self, outcome: &Outcome) -> Answer;
+    /// The answer to a request that ended in `outcome`, in the vendor's response format. OpenIM's repeats fields of the
+    /// request; nobody else's depends on it.
+    fn answer(&self, request: &Incoming, outcome: &Outcome) -> Answer;
 
     /// Says what `open` and `verify` look at in a request, and what they find: for people. Nothing rests on it.
     fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>);
@@ -82,6 +83,16 @@ pub struct Route {
     pub vendor: Arc<dyn Vendor>,
 }
 
+/// Whose a path below `/webhooks/` is, and where in it the vendor's own tail begins.
+pub enum Found<'v> {
+    /// A route of this vendor.
+    Served(&'v Arc<dyn Vendor>, usize),
+    /// Below this vendor's routes, but none of them: the vendor answers 404 in its own format.
+    UnknownPath(&'v Arc<dyn Vendor>, usize),
+    /// It names no vendor that has an app.
+    Nobody,
+}
+
 /// The vendors that have an app configured, each at its routes.
 pub struct Vendors(Vec<Route>);
 
@@ -102,13 +113,26 @@ impl Vendors {
         Self(routes.collect())
     }
 
-    /// Finds the vendor for what stands behind `/webhooks/`, and where in it the vendor's own tail begins.
+    /// Finds the vendor that serves what stands behind `/webhooks/`, and where in it the vendor's own tail begins. Every
+    /// route takes a trailing slash.
     pub fn route(&self, path: &str) -> Option<(&Arc<dyn Vendor>, usize)> {
-        self.0.iter().find_map(|route| {
-            let tail = path.strip_prefix(route.path)?;
-            let fits = tail.is_empty() || (route.open_ended && tail.starts_with('/'));
-            fits.then_some((&route.vendor, route.path.len()))
-        })
+        match self.find(path) {
+            Found::Served(vendor, tail_at) => Some((vendor, tail_at)),
+            Found::UnknownPath(..) | Found::Nobody => None,
+        }
+    }
+
+    /// Finds whose the path behind `/webhooks/` is. Of two routes that it begins with, the longer one has it.
+    pub fn find(&self, path: &str) -> Found<'_> {
+        let below = |route: &&Route| {
+            path.strip_prefix(route.path).is_some_and(|tail| tail.is_empty() || tail.starts_with('/'))
+        };
+        let Some(route) = self.0.iter().filter(below).max_by_key(|route| route.path.len()) else {
+            return Found::Nobody;
+        };
+        let at = route.path.len();
+        let served = route.open_ended || path.get(at..).is_some_and(|tail| matches!(tail, "" | "/"));
+        if served { Found::Served(&route.vendor, at) } else { Found::UnknownPath(&route.vendor, at) }
     }
 
     /// Every route that is served.
@@ -124,9 +148,15 @@ pub(crate) fn masked(tail: &str) -> String {
 
 /// The answer where no vendor is: a path that is none of ours, or a vendor without an app. An OpenIM server that is
 /// pointed here by mistake must not have its users' operations blocked by a body that it cannot parse.
-pub fn not_here(path: &str) -> Answer {
-    if path == "openim" || path.starts_with("openim/") {
-        return Answer::json(404, openim::ALLOW);
+pub fn not_here(request: &Incoming) -> Answer {
+    if is_openim(request.uri.path()) {
+        return openim::allow(404, request);
     }
     Answer::json(404, r#"{"error":"not_found"}"#)
+}
+
+/// Whether a path is OpenIM's, with or without an app: its answer repeats fields of the body, which must be read for it.
+pub fn is_openim(path: &str) -> bool {
+    let tail = path.strip_prefix(PREFIX).and_then(|path| path.strip_prefix("openim"));
+    tail.is_some_and(|tail| tail.is_empty() || tail.starts_with('/'))
 }

@@ -137,6 +137,8 @@ pub enum Unreadable {
     BodyBroken,
     /// Not a POST.
     WrongMethod,
+    /// A path below the vendor's that nothing is served at.
+    UnknownPath,
 }
 
 impl Unreadable {
@@ -157,6 +159,7 @@ impl Unreadable {
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::WrongMethod => "wrong_method",
+            Self::UnknownPath => "unknown_path",
         }
     }
 
@@ -166,6 +169,7 @@ impl Unreadable {
             Self::BodyTooLarge => 413,
             Self::BodyTimeout => 408,
             Self::WrongMethod => 405,
+            Self::UnknownPath => 404,
             Self::NotUtf8
             | Self::ContentEncoding
             | Self::NotJson
@@ -202,9 +206,27 @@ pub enum Refusal {
     BadCredentials,
     /// The client's address is not on the allow-list.
     BadAddress,
+    /// The client has tried too many wrong credentials.
+    Throttled,
 }
 
 impl Refusal {
+    /// The status for it, where the vendor's format gives `usual` to every other refusal.
+    pub(super) fn status(self, usual: u16) -> u16 {
+        match self {
+            Self::Throttled => 429,
+            Self::UnknownApp
+            | Self::SignatureMissing
+            | Self::SignatureRepeated
+            | Self::BadSignature
+            | Self::BadTime
+            | Self::Stale
+            | Self::BadToken
+            | Self::BadCredentials
+            | Self::BadAddress => usual,
+        }
+    }
+
     /// The reason code.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -217,6 +239,7 @@ impl Refusal {
             Self::BadToken => "bad_token",
             Self::BadCredentials => "bad_credentials",
             Self::BadAddress => "bad_address",
+            Self::Throttled => "throttled",
         }
     }
 }

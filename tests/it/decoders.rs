@@ -68,7 +68,7 @@ fn read(request: &Incoming) -> Result<Vec<Read>, Outcome> {
     };
     let result = outcome();
     if let Err(outcome) = &result {
-        let answer = vendor.answer(outcome);
+        let answer = vendor.answer(request, outcome);
         assert!(answer.body.len() < 1000 && [200, 400, 401, 403].contains(&answer.status), "{answer:?}");
     }
     result

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use http::Method;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::house::{House, PATIENCE, config, demo, exchange};
-use crate::vendor::{easemob, easemob_signed_with, openim, rongcloud, tencent};
+use crate::vendor::{Callback, easemob, easemob_signed_with, openim, rongcloud, tencent};
 
 const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
@@ -62,6 +63,64 @@ async fn a_vendor_without_an_app_is_not_here() {
     house.end().await;
 }
 
+/// Every route of the demo, with a callback that it accepts.
+fn one_for_each_route() -> [Callback; 4] {
+    [easemob(1), tencent(2), openim(3), rongcloud(4)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_takes_a_trailing_slash() {
+    let house = House::start(&demo()).await;
+    for callback in one_for_each_route() {
+        let (path, query) = callback.target.split_once('?').unwrap_or((&callback.target, ""));
+        let target = format!("{path}/?{query}");
+        assert_eq!(house.post(&target, &[], callback.body.as_bytes()).await.status, 200, "{target}");
+    }
+    assert_eq!(house.receipts().await.len(), 4);
+    // The relay's, too: its own envelope, unsigned.
+    let reply = house.post("/webhooks/rongcloud/relay/", &[], b"{\"event\":\"onReceiveReadReceipt\"}").await;
+    assert_eq!((reply.status, &*reply.body), (401, "signature_missing"));
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_path_below_a_vendor_is_answered_by_that_vendor() {
+    let house = House::start(&demo()).await;
+    let fail = r#"{"ActionStatus":"FAIL","ErrorInfo":"unknown_path","ErrorCode":404}"#;
+    let error = r#"{"error":"unknown_path"}"#;
+    for (target, method, body) in [
+        ("/webhooks/easemob/x", Method::POST, error),
+        ("/webhooks/easemob//", Method::POST, error),
+        ("/webhooks/easemob/x", Method::GET, error),
+        ("/webhooks/tencent/callback?SdkAppid=1400000000", Method::POST, fail),
+        ("/webhooks/rongcloud/routing", Method::POST, "unknown_path"),
+        ("/webhooks/rongcloud/relay/x", Method::POST, "unknown_path"),
+    ] {
+        let reply = exchange(house.public, method, target, &[], b"{}".to_vec()).await;
+        assert_eq!((reply.status, &*reply.body), (404, body), "{target}");
+        assert!(!reply.headers.contains_key("allow"), "{target}");
+    }
+    for (vendor, count) in [("easemob", 3.0), ("tencent", 1.0), ("rongcloud", 2.0)] {
+        let series = format!(
+            r#"readhook_callbacks_total{{outcome="malformed",reason="unknown_path",vendor="{vendor}"}}"#
+        );
+        assert!((house.metric(&series).await - count).abs() < f64::EPSILON, "{vendor}");
+    }
+    let log: Value = serde_json::from_str(&house.get("/api/v1/callbacks?order=asc").await.body).unwrap();
+    let first = &log["callbacks"][0];
+    assert_eq!(
+        (first["vendor"].as_str(), first["outcome"].as_str(), first["reason"].as_str()),
+        (Some("easemob"), Some("malformed"), Some("unknown_path"))
+    );
+    assert_eq!(log["callbacks"].as_array().unwrap().len(), 6);
+    // What only begins like a vendor is nobody's.
+    for target in ["/webhooks/easemobs", "/webhooks/Easemob", "/webhooks/rongcloud-relay"] {
+        let reply = house.post(target, &[], b"{}").await;
+        assert_eq!((reply.status, &*reply.body), (404, r#"{"error":"not_found"}"#), "{target}");
+    }
+    house.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_methods_are_told_to_post() {
     let house = House::start(&demo()).await;
@@ -73,6 +132,15 @@ async fn other_methods_are_told_to_post() {
             assert_eq!((reply.status, &reply.headers["allow"]), (405, &"POST".parse().unwrap()), "{target}");
         }
     }
+    // Each is a callback that could not be used: counted, and in the callback log.
+    for (vendor, count) in [("easemob", 4.0), ("tencent", 4.0), ("openim", 4.0), ("rongcloud", 4.0)] {
+        let series = format!(
+            r#"readhook_callbacks_total{{outcome="malformed",reason="wrong_method",vendor="{vendor}"}}"#
+        );
+        assert!((house.metric(&series).await - count).abs() < f64::EPSILON, "{vendor}");
+    }
+    let log: Value = serde_json::from_str(&house.get("/api/v1/callbacks").await.body).unwrap();
+    assert_eq!(log["callbacks"].as_array().unwrap().len(), 16);
     house.end().await;
 }
 

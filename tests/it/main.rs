@@ -23,6 +23,7 @@ mod house;
 mod ids;
 mod journal;
 mod openapi;
+mod openim_allow;
 mod passthrough;
 mod process;
 mod proxies;

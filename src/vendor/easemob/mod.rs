@@ -63,7 +63,7 @@ impl Vendor for Easemob {
         Ok(if is_read {
             Opened::Read(callback)
         } else {
-            Opened::Neighbour(Neighbour { callback, allow: self.answer(&Outcome::Ignored) })
+            Opened::Neighbour(Neighbour { callback, allow: self.answer(request, &Outcome::Ignored) })
         })
     }
 
@@ -124,7 +124,7 @@ impl Vendor for Easemob {
         }])
     }
 
-    fn answer(&self, outcome: &Outcome) -> Answer {
+    fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         match outcome {
             Outcome::Accepted
             | Outcome::Duplicate
@@ -132,7 +132,7 @@ impl Vendor for Easemob {
             | Outcome::Ignored
             | Outcome::Malformed(_) => Answer::json(200, r#"{"valid":true}"#),
             Outcome::Unreadable(unreadable) => error(unreadable.status(), outcome),
-            Outcome::Rejected(_) => error(401, outcome),
+            Outcome::Rejected(refusal) => error(refusal.status(401), outcome),
             Outcome::Unavailable => error(503, outcome),
         }
     }

@@ -98,7 +98,10 @@ pub(in crate::vendor) fn unreadable(report: &mut Report<'_>, request: &Incoming,
             report.find(found::APP_REPEATED, &[]);
         }
         // No capture can show these.
-        Unreadable::BodyTimeout | Unreadable::BodyBroken | Unreadable::WrongMethod => {
+        Unreadable::BodyTimeout
+        | Unreadable::BodyBroken
+        | Unreadable::WrongMethod
+        | Unreadable::UnknownPath => {
             report.say(said::BODY_UNREADABLE, &facts);
         }
     }

@@ -5,6 +5,7 @@
 //! a body it cannot parse blocks the user's operation: so the allow body goes out with every status.
 //! <https://docs.openim.io/restapi/webhooks/introduction>
 
+mod allow;
 mod door;
 mod explain;
 mod reads;
@@ -24,10 +25,8 @@ use super::verified::{Identified, Verified};
 use crate::config::{OpenImConfig, Secret};
 use crate::receipt::VendorName;
 use door::Door;
+pub(super) use allow::allow;
 pub(super) use explain::masked;
-
-/// `nextCode` is an integer to the server that reads it; the vendor's page prints a string, which blocks.
-pub(super) const ALLOW: &str = r#"{"actionCode":0,"errCode":0,"errMsg":"","errDlt":"","nextCode":0}"#;
 
 /// OpenIM's room.
 pub(super) struct OpenIm {
@@ -75,7 +74,7 @@ impl Vendor for OpenIm {
         Ok(if is_read {
             Opened::Read(callback)
         } else {
-            Opened::Neighbour(Neighbour { callback, allow: self.answer(&Outcome::Ignored) })
+            Opened::Neighbour(Neighbour { callback, allow: self.answer(request, &Outcome::Ignored) })
         })
     }
 
@@ -88,15 +87,17 @@ impl Vendor for OpenIm {
         reads::decode(verified, body)
     }
 
-    fn answer(&self, outcome: &Outcome) -> Answer {
+    fn answer(&self, request: &Incoming, outcome: &Outcome) -> Answer {
         let status = match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Ignored => 200,
-            Outcome::Malformed(_) => 400,
+            // A read event, and none of those copies anything.
+            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict => return allow::plain(200),
+            Outcome::Malformed(_) => return allow::plain(400),
+            Outcome::Ignored => 200,
             Outcome::Unreadable(unreadable) => unreadable.status(),
-            Outcome::Rejected(_) => 401,
+            Outcome::Rejected(refusal) => refusal.status(401),
             Outcome::Unavailable => 503,
         };
-        Answer::json(status, ALLOW)
+        allow(status, request)
     }
 
     fn examine<'s>(&'s self, request: &Incoming, report: &mut Report<'s>) {
@@ -124,13 +125,17 @@ fn command(request: &Incoming, body: &Object<'_>) -> Option<String> {
         None => None,
         Some(command) => Some(command.as_text()?.to_owned()),
     };
-    let last = request.tail().rsplit('/').find(|segment| !segment.is_empty());
-    let in_path = last.filter(|segment| is_command(segment)).map(str::to_owned);
-    let in_query = ["command", "callbackCommand"].into_iter().flat_map(|name| request.parameters(name));
-    let in_query = in_query.filter(|command| !command.is_empty()).map(Cow::into_owned);
-    let mut named = in_body.into_iter().chain(in_path).chain(in_query);
+    let mut named = in_body.into_iter().chain(commands_of_target(request).map(Cow::into_owned));
     let first = named.next()?;
     named.all(|other| reads::same(&first, &other)).then_some(first)
+}
+
+/// The commands that path and query name.
+fn commands_of_target(request: &Incoming) -> impl Iterator<Item = Cow<'_, str>> {
+    let last = request.tail().rsplit('/').find(|segment| !segment.is_empty());
+    let in_path = last.filter(|segment| is_command(segment)).map(Cow::Borrowed);
+    let in_query = ["command", "callbackCommand"].into_iter().flat_map(|name| request.parameters(name));
+    in_path.into_iter().chain(in_query.filter(|command| !command.is_empty()))
 }
 
 /// `callbackAfter…`, `callbackSingle…`: in front of it, or in place of it, there may be path of the operator's own.

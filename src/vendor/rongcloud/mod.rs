@@ -80,7 +80,7 @@ impl Vendor for RongCloud {
         routing::decode(verified)
     }
 
-    fn answer(&self, outcome: &Outcome) -> Answer {
+    fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         answer(outcome)
     }
 
@@ -126,7 +126,7 @@ impl Vendor for Relay {
         relay::decode(verified)
     }
 
-    fn answer(&self, outcome: &Outcome) -> Answer {
+    fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         answer(outcome)
     }
 
@@ -162,7 +162,7 @@ fn answer(outcome: &Outcome) -> Answer {
         | Outcome::Ignored
         | Outcome::Malformed(_) => ok(),
         Outcome::Unreadable(unreadable) => Answer::text(unreadable.status(), outcome.reason()),
-        Outcome::Rejected(_) => Answer::text(401, outcome.reason()),
+        Outcome::Rejected(refusal) => Answer::text(refusal.status(401), outcome.reason()),
         Outcome::Unavailable => Answer::text(503, outcome.reason()),
     }
 }

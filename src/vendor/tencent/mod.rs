@@ -113,7 +113,7 @@ impl Vendor for Tencent {
         reads::decode(verified, body)
     }
 
-    fn answer(&self, outcome: &Outcome) -> Answer {
+    fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         match outcome {
             Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Ignored => {
                 Answer::json(200, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#)
@@ -121,6 +121,7 @@ impl Vendor for Tencent {
             Outcome::Malformed(_) => fail(400, outcome),
             Outcome::Unreadable(unreadable) => fail(unreadable.status(), outcome),
             Outcome::Rejected(Refusal::UnknownApp) => fail(403, outcome),
+            Outcome::Rejected(Refusal::Throttled) => fail(429, outcome),
             Outcome::Rejected(
                 Refusal::SignatureMissing
                 | Refusal::SignatureRepeated

@@ -225,7 +225,7 @@ fn faults() -> Vec<(&'static str, &'static str, Capture)> {
             "rongcloud",
             captured("", "", r#"{"event":"onReceiveReadReceipt","relay_user_id":"u","data":{}}"#),
         ),
-        ("route_trailing_slash", "easemob", captured("/webhooks/easemob/", "", "{}")),
+        ("route_trailing_slash", "easemob", captured("/webhooks/easemob//", "", "{}")),
         ("route_unknown", "easemob", captured("/hooks", "", "{}")),
         ("route_of_other", "easemob", captured("/webhooks/tencent", "", "{}")),
         ("path_prefix", "easemob", captured("/im/webhooks/easemob", "", "{}")),
