@@ -33,6 +33,10 @@ pub struct Metrics {
     pub journal_bytes: IntGauge,
     /// Whether the last write to the journal succeeded.
     pub journal_takes_writes: IntGauge,
+    /// Files of the journal's ids that were found damaged.
+    pub ids_damaged: IntCounter,
+    /// Whether the index of ids is being made again, so that commits are unavailable.
+    pub ids_rebuilding: IntGauge,
     /// Receipts that a sink has still to get, by sink.
     pub sink_lag_receipts: IntGaugeVec,
     /// Age of the oldest of them, by sink.
@@ -53,8 +57,10 @@ pub struct Metrics {
     pub quarantine_lost: IntCounter,
     /// Commits that ended when nobody waited for them any more.
     pub late_commits: IntCounter,
-    /// Event ids that came again with other facts.
+    /// Vendor event ids that came again with another reader or message.
     pub conflicts: IntCounter,
+    /// Duplicates whose other facts differ from what is stored.
+    pub duplicates_differing: IntCounter,
     /// Whether the Easemob ban guard answers 200 in place of an error.
     pub ban_guard_active: IntGauge,
     /// Clients that follow the stream.
@@ -101,6 +107,14 @@ impl Metrics {
                 "journal_takes_writes",
                 "0 while the journal cannot be written; always 1 without a journal.",
             )?,
+            ids_damaged: IntCounter::new(
+                "journal_ids_damaged_total",
+                "Files of the journal's ids whose checksums did not match; each is made again from the journal.",
+            )?,
+            ids_rebuilding: IntGauge::new(
+                "journal_ids_rebuilding",
+                "1 while the index of ids is made again from the journal and callbacks are answered `unavailable`.",
+            )?,
             sink_lag_receipts: gauges(
                 "sink_lag_receipts",
                 "Receipts that a sink has still to get.",
@@ -138,7 +152,11 @@ impl Metrics {
             )?,
             conflicts: IntCounter::new(
                 "conflicts_total",
-                "Vendor event ids that came again with another reader, conversation or message.",
+                "Vendor event ids that came again with another reader or message.",
+            )?,
+            duplicates_differing: IntCounter::new(
+                "duplicates_differing_total",
+                "Duplicates whose time, author, message, conversation or scope differs from what is stored.",
             )?,
             ban_guard_active: IntGauge::new(
                 "ban_guard_active",
@@ -166,7 +184,7 @@ impl Metrics {
         let labels = ["version", "commit"];
         let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
-        let all: [Box<dyn Collector>; 23] = [
+        let all: [Box<dyn Collector>; 26] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -175,6 +193,8 @@ impl Metrics {
             Box::new(self.journal_batch_receipts.clone()),
             Box::new(self.journal_bytes.clone()),
             Box::new(self.journal_takes_writes.clone()),
+            Box::new(self.ids_damaged.clone()),
+            Box::new(self.ids_rebuilding.clone()),
             Box::new(self.sink_lag_receipts.clone()),
             Box::new(self.sink_oldest_seconds.clone()),
             Box::new(self.sink_paused.clone()),
@@ -186,6 +206,7 @@ impl Metrics {
             Box::new(self.quarantine_lost.clone()),
             Box::new(self.late_commits.clone()),
             Box::new(self.conflicts.clone()),
+            Box::new(self.duplicates_differing.clone()),
             Box::new(self.ban_guard_active.clone()),
             Box::new(self.streams.clone()),
             Box::new(self.secret_uses.clone()),

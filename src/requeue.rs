@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use crate::ingest::{Ingest, Verdict};
 use crate::quarantine::{QuarantineError, Suspect, Wanted};
 use crate::receipt::Timestamp;
-use crate::vendor::{Incoming, PREFIX, Vendors};
+use crate::vendor::{Incoming, Outcome, PREFIX, Vendors};
 
 /// How many callbacks are looked at in one go.
 const AT_ONCE: usize = 100;
@@ -83,6 +83,8 @@ pub(crate) enum RequeueError {
 }
 
 async fn reconsider(ingest: &Ingest, vendors: &Vendors, suspect: Suspect, dry_run: bool) -> Verdict {
+    let contradicts =
+        [Outcome::Conflict, Outcome::Differing].iter().any(|why| why.reason() == suspect.reason);
     let path = suspect.path.strip_prefix(PREFIX).unwrap_or_default().to_owned();
     let route = vendors.route(&path);
     let (Some((vendor, tail_at)), Some(request)) = (route, incoming(suspect)) else {
@@ -90,7 +92,7 @@ async fn reconsider(ingest: &Ingest, vendors: &Vendors, suspect: Suspect, dry_ru
         return Verdict::Bad;
     };
     let request = Incoming { tail_at: PREFIX.len() + tail_at, ..request };
-    ingest.reconsider(&**vendor, &request, dry_run).await
+    ingest.reconsider(&**vendor, &request, dry_run, contradicts).await
 }
 
 /// The request as it came; where its tail begins is the route's to say.

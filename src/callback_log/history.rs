@@ -159,7 +159,7 @@ fn vendor_at(vendor: VendorName) -> usize {
 fn outcome_at(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Accepted => 0,
-        Outcome::Duplicate | Outcome::Conflict => 1,
+        Outcome::Duplicate | Outcome::Conflict | Outcome::Differing => 1,
         Outcome::Ignored => 2,
         Outcome::Malformed(_) | Outcome::Unreadable(_) => 3,
         Outcome::Rejected(_) => 4,

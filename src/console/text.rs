@@ -70,7 +70,7 @@ pub(super) fn number(count: impl TryInto<i64>) -> String {
 pub(super) fn outcome(words: &Words, outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted => words.accepted,
-        Outcome::Duplicate | Outcome::Conflict => words.duplicate,
+        Outcome::Duplicate | Outcome::Conflict | Outcome::Differing => words.duplicate,
         Outcome::Ignored => words.ignored,
         Outcome::Malformed(_) | Outcome::Unreadable(_) => words.malformed,
         Outcome::Rejected(_) => words.rejected,
@@ -97,7 +97,7 @@ pub(super) fn outcome_class(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Accepted => "good",
         Outcome::Duplicate | Outcome::Ignored => "",
-        Outcome::Conflict | Outcome::Unavailable => "warn",
+        Outcome::Conflict | Outcome::Differing | Outcome::Unavailable => "warn",
         Outcome::Malformed(_) | Outcome::Unreadable(_) | Outcome::Rejected(_) => "bad",
     }
 }

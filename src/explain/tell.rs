@@ -49,7 +49,7 @@ pub(super) fn content(report: &mut Report<'_>, End { outcome, receipts, .. }: &E
             report.say(said::CONTENT_READ, &[]);
             report.say(said::NO_RECEIPTS, &[]);
         }
-        Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict => {
+        Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Differing => {
             report.say(said::CONTENT_READ, &[]);
             report.say(said::RECEIPTS, &[("receipts", &*receipts.len().to_string())]);
         }

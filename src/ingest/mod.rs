@@ -167,8 +167,15 @@ impl Ingest {
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
-    /// counted as a callback, and not kept again.
-    pub(crate) async fn reconsider(&self, vendor: &dyn Vendor, request: &Incoming, dry_run: bool) -> Verdict {
+    /// counted as a callback, and not kept again. `contradicts` says that it is in quarantine because it contradicts what is
+    /// stored: that has been counted then.
+    pub(crate) async fn reconsider(
+        &self,
+        vendor: &dyn Vendor,
+        request: &Incoming,
+        dry_run: bool,
+        contradicts: bool,
+    ) -> Verdict {
         let entries = match self.read(vendor, request, false, false, &mut Known::default()) {
             Read::Neighbour { .. } => return Verdict::Ignored,
             Read::Over(_) => return Verdict::Bad,
@@ -178,12 +185,15 @@ impl Ingest {
         };
         match self.store.commit(Duration::MAX, entries).await {
             Ok(committed) => {
-                self.count(vendor.name(), &committed);
-                match (committed.new_total(), committed.conflicts) {
-                    (0, 0) => Verdict::Duplicate,
+                match contradicts {
+                    false => self.count(vendor.name(), &committed),
+                    true => committed.count_in(self.metrics_of(vendor.name())),
+                }
+                match (committed.new_total(), contradiction(&committed)) {
+                    (0, None) => Verdict::Duplicate,
                     // What contradicts what is stored stays where somebody can look at it.
-                    (_, 1..) => Verdict::Bad,
-                    (_, 0) => Verdict::Accepted,
+                    (_, Some(_)) => Verdict::Bad,
+                    (_, None) => Verdict::Accepted,
                 }
             }
             Err(StoreError::Refused) => Verdict::Bad,
@@ -276,14 +286,14 @@ impl Ingest {
         };
         self.count(vendor.name(), &committed);
         *stored = committed;
-        match (committed.new_total(), committed.conflicts) {
-            (0, 0) => Outcome::Duplicate,
-            (0, _) => Outcome::Conflict,
-            (_, 0) => Outcome::Accepted,
-            (_, _) => {
+        match (committed.new_total(), contradiction(&committed)) {
+            (0, None) => Outcome::Duplicate,
+            (0, Some(contradiction)) => contradiction,
+            (_, None) => Outcome::Accepted,
+            (_, Some(contradiction)) => {
                 // Some of it is new and some contradicts what is stored; the vendor hears of the new.
-                self.tell(vendor, request, &Outcome::Conflict);
-                self.quarantine.keep(suspect(vendor, request, &Outcome::Conflict));
+                self.tell(vendor, request, &contradiction);
+                self.quarantine.keep(suspect(vendor, request, &contradiction));
                 Outcome::Accepted
             }
         }
@@ -291,6 +301,7 @@ impl Ingest {
 
     fn count(&self, vendor: VendorName, committed: &Committed) {
         self.metrics.conflicts.inc_by(committed.conflicts.into());
+        self.metrics.duplicates_differing.inc_by(committed.differing.into());
         committed.count_in(self.metrics_of(vendor));
     }
 
@@ -351,6 +362,15 @@ impl Ingest {
         if let Some(suppressed) = self.log.admit() {
             tell(vendor, request, outcome, suppressed);
         }
+    }
+}
+
+/// How a commit contradicts what is stored, if it does: the worse of the two.
+fn contradiction(committed: &Committed) -> Option<Outcome> {
+    match (committed.conflicts, committed.differing) {
+        (0, 0) => None,
+        (0, _) => Some(Outcome::Differing),
+        (_, _) => Some(Outcome::Conflict),
     }
 }
 

@@ -44,8 +44,10 @@ pub struct Committed {
     pub new: [u32; 3],
     /// How many were there already.
     pub repeated: u32,
-    /// How many were there already under the same event id, but with another reader, conversation or message.
+    /// How many were there already under the same event id, but with another reader or message.
     pub conflicts: u32,
+    /// How many were there already, but with another time, author, message, conversation or scope; without the conflicts.
+    pub differing: u32,
     /// The position of the first new receipt; the others follow it. `None` if none is new, and without a journal.
     pub first: Option<Seq>,
 }

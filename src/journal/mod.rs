@@ -15,6 +15,7 @@ mod job;
 mod open;
 mod pressure;
 mod read;
+mod repeat;
 mod schema;
 mod statements;
 mod tail;
@@ -96,10 +97,10 @@ impl Journal {
     /// When another process holds it, when it is newer than this program, damaged, or no journal at all. Nothing is
     /// overwritten then.
     pub fn open(config: &JournalConfig, metrics: &Metrics) -> Result<Self, OpenError> {
-        let opened = open::open(&config.path)?;
+        let opened = open::open(&config.path, metrics)?;
         let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
         let (head_sender, head) = watch::channel(opened.head);
-        let (takes_writes_sender, takes_writes) = watch::channel(true);
+        let (takes_writes_sender, takes_writes) = watch::channel(opened.ids.is_whole());
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let file = Arc::new(opened.file);
         let (tail, pressure) = (Arc::new(Tail::default()), Arc::new(Pressure::new()));

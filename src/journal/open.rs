@@ -5,22 +5,18 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::entry::id_in;
-use super::ids::{Fingerprint, Ids};
+use super::ids::Ids;
 use super::schema::{APPLICATION_ID, FORMAT, migrate};
-use super::{OpenError, PRUNED_MARK, Seq};
-use crate::receipt::ReceiptId;
+use super::{OpenError, Seq};
+use crate::metrics::Metrics;
 
 /// Up to this size the whole file is checked at start, which takes a fraction of a second.
 const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
 
 /// The folder of the ids is called like the journal, with this behind it.
 pub(super) const IDS: &str = ".ids";
-
-/// From so many receipts on, reading their ids takes a while.
-const TOLD_WHEN_MISSING: Seq = 1_000_000;
 
 /// Pages in the WAL after which a commit moves them into the main file: few enough that this is short, enough that
 /// pages that many commits touch are moved once.
@@ -49,7 +45,7 @@ pub(super) fn folder(path: &Path) -> &Path {
 }
 
 /// Opens for writing.
-pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+pub(super) fn open(path: &Path, metrics: &Metrics) -> Result<Opened, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let folder = folder(path);
     std::fs::create_dir_all(folder).map_err(io)?;
@@ -66,47 +62,14 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     }
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
-    let ids = ids(path, &connection, head)?;
+    let ids = Ids::open(path, &connection, metrics);
+    // What the journal itself could not give is told of the journal.
+    let ids = ids.map_err(|source| match source.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(error) => sqlite(path, error),
+        None => OpenError::Io { path: beside(path, IDS), source },
+    })?;
     let file = File::open(path).map_err(io)?;
     Ok(Opened { connection, file, head, ids, lock })
-}
-
-/// The ids of all receipts: those in runs beside the journal, the rest from the receipts themselves.
-fn ids(path: &Path, connection: &Connection, head: Seq) -> Result<Ids, OpenError> {
-    let failed = |error: rusqlite::Error| sqlite(path, &error);
-    let forgotten: Option<Seq> = connection
-        .query_row("SELECT value FROM marks WHERE name = ?1", [PRUNED_MARK], |row| row.get(0))
-        .optional()
-        .map_err(failed)?;
-    let fingerprint_at = |seq: Seq| {
-        let json = connection.query_row("SELECT json FROM receipts WHERE seq = ?1", [seq], |row| row.get(0));
-        let json: Option<String> = json.optional().map_err(std::io::Error::other)?;
-        Ok(json.as_deref().and_then(fingerprint))
-    };
-    let ids = Ids::open(path, head, forgotten.unwrap_or(0), fingerprint_at);
-    let mut ids = ids.map_err(|source| OpenError::Io { path: beside(path, IDS), source })?;
-    let missing = head - ids.covered();
-    if missing >= TOLD_WHEN_MISSING {
-        tracing::info!(receipts = missing, path = %path.display(), "reading the ids of the journal's receipts");
-    }
-    let mut rows =
-        connection.prepare("SELECT seq, json FROM receipts WHERE seq > ?1 ORDER BY seq").map_err(failed)?;
-    let mut rows = rows.query([ids.covered()]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let seq = row.get(0).map_err(failed)?;
-        let json = row.get_ref(1).map_err(failed)?.as_str().ok();
-        if let Some(fingerprint) = json.and_then(fingerprint) {
-            ids.add(fingerprint, seq);
-        }
-        if ids.committed(seq) {
-            ids.wait_for_room();
-        }
-    }
-    Ok(ids)
-}
-
-fn fingerprint(json: &str) -> Option<Fingerprint> {
-    id_in(json).map(ReceiptId::fingerprint)
 }
 
 /// What `readhook check` finds out about a journal without changing it.

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use super::entry::id_in;
 use super::ids::Ids;
+use super::repeat::{Repeat, compare};
 use super::{Committed, Entries, Entry, Seq, Stored};
-use crate::receipt::ReadReceipt;
 
 /// Why a transaction failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +58,10 @@ impl<'c> Statements<'c> {
             let fingerprint = entry.id.fingerprint();
             if let Some(stored) = self.stored(&entry, ids.find(fingerprint)?)? {
                 committed.repeated += 1;
-                if entry.by_event && conflict(&stored, &entry.json) {
-                    committed.conflicts += 1;
+                match compare(&stored, &entry.json, entry.by_event) {
+                    Repeat::Same => {}
+                    Repeat::Differing => committed.differing += 1,
+                    Repeat::Conflict => committed.conflicts += 1,
                 }
                 continue;
             }
@@ -106,14 +108,4 @@ impl<'c> Statements<'c> {
     pub(super) fn advance(&mut self, sink: &str, to: Seq) -> rusqlite::Result<()> {
         self.advance.execute(params![sink, to]).map(|_| ())
     }
-}
-
-/// Whether two receipts of the same event tell of another reader, conversation or message.
-fn conflict(stored: &str, new: &str) -> bool {
-    let parse = |json: &str| serde_json::from_str::<ReadReceipt<'static>>(json).ok();
-    let (Some(stored), Some(new)) = (parse(stored), parse(new)) else { return false };
-    stored.reader != new.reader
-        || stored.conversation != new.conversation
-        || stored.message_id != new.message_id
-        || stored.message_seq != new.message_seq
 }

@@ -96,16 +96,18 @@ impl Writer {
         let before = head;
         let mut bytes_taken = 0;
         let mut forgotten = None;
-        let mut begin = || -> Result<(), StoreError> {
-            self.ids.catch_up()?;
-            statements.begin.execute([])?;
-            Ok(())
-        };
-        let mut failure = begin().err().map(|error| error.to_string());
+        // Without the index nobody knows what is a duplicate: commits are refused, and what needs no index goes on.
+        let unindexed = self.ids.catch_up().err().map(|error| error.to_string());
+        let mut failure = statements.begin.execute([]).err().map(|error| error.to_string());
         for job in jobs.drain(..) {
             let (promise, result) = match job {
                 Job::Commit { entries, bytes, done } => {
                     bytes_taken += bytes;
+                    if let Some(why) = &unindexed {
+                        // Whoever waited may have gone.
+                        let _gone = done.send(Err(JournalError::Write(why.clone())));
+                        continue;
+                    }
                     let vendor = entries.first().map(|entry| entry.vendor);
                     let mut committed = Committed::default();
                     let result = run_if(&failure, || {
@@ -145,6 +147,10 @@ impl Writer {
                     (Promise::Count(done, count), result)
                 }
                 Job::TryWrite { done } => {
+                    if let Some(why) = &unindexed {
+                        let _gone = done.send(Err(JournalError::Write(why.clone())));
+                        continue;
+                    }
                     (Promise::Nothing(done), run_if(&failure, || mark(connection, "tried", 0)))
                 }
                 Job::Close => continue,
@@ -179,14 +185,14 @@ impl Writer {
         }
         fresh.shrink_to(FRESH_KEPT);
         let took = begun.elapsed();
-        self.publish(&failure, head, before, took);
+        self.publish(failure.as_ref().or(unindexed.as_ref()), head, before, took);
         for promise in promises.drain(..) {
             promise.keep(&failure, &self.metrics);
         }
         took
     }
 
-    fn publish(&self, failure: &Option<String>, head: Seq, before: Seq, took: Duration) {
+    fn publish(&self, failure: Option<&String>, head: Seq, before: Seq, took: Duration) {
         let taken = failure.is_none();
         self.takes_writes.send_if_modified(|takes| std::mem::replace(takes, taken) != taken);
         match failure {

@@ -10,8 +10,11 @@ pub enum Outcome {
     Accepted,
     /// Authentic, and every receipt of it was there already.
     Duplicate,
-    /// Authentic, but the vendor's event id is stored already with another reader, conversation or message.
+    /// Authentic, but the vendor's event id is stored already with another reader or message.
     Conflict,
+    /// Authentic, and every receipt of it was there already, but one with another time, author, message, conversation or scope: it
+    /// may be the genuine one behind a forged first.
+    Differing,
     /// Not a read event, or one in which nobody has read anything.
     Ignored,
     /// Authentic, but it cannot be used.
@@ -25,11 +28,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome's word in metrics and logs. A conflict is a duplicate to the vendor.
+    /// The outcome's word in metrics and logs. A conflict is a duplicate to the vendor, and so is what differs.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
-            Self::Duplicate | Self::Conflict => "duplicate",
+            Self::Duplicate | Self::Conflict | Self::Differing => "duplicate",
             Self::Ignored => "ignored",
             Self::Malformed(_) | Self::Unreadable(_) => "malformed",
             Self::Rejected(_) => "rejected",
@@ -42,6 +45,7 @@ impl Outcome {
         match self {
             Self::Accepted | Self::Duplicate | Self::Ignored => false,
             Self::Conflict
+            | Self::Differing
             | Self::Malformed(_)
             | Self::Unreadable(_)
             | Self::Rejected(_)
@@ -56,6 +60,7 @@ impl Outcome {
             Self::Accepted
             | Self::Duplicate
             | Self::Conflict
+            | Self::Differing
             | Self::Ignored
             | Self::Unreadable(_)
             | Self::Rejected(_)
@@ -68,6 +73,7 @@ impl Outcome {
         match self {
             Self::Accepted | Self::Duplicate | Self::Ignored => "",
             Self::Conflict => "conflict",
+            Self::Differing => "differing",
             Self::Malformed(error) => error.problem.as_str(),
             Self::Unreadable(unreadable) => unreadable.as_str(),
             Self::Rejected(refusal) => refusal.as_str(),

@@ -36,7 +36,7 @@ fn entry(key: Option<&str>, received_at: i64) -> Entry {
 }
 
 fn new(first: i64, count: u32, repeated: u32) -> Committed {
-    Committed { new: [count, 0, 0], repeated, conflicts: 0, first: Some(first) }
+    Committed { new: [count, 0, 0], repeated, conflicts: 0, differing: 0, first: Some(first) }
 }
 
 fn at(millis: i64) -> Timestamp {

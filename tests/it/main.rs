@@ -14,6 +14,7 @@ mod direct;
 mod disk;
 mod dispatch;
 mod doors;
+mod duplicates;
 mod endurance;
 mod explain;
 mod export;

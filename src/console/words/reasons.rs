@@ -14,7 +14,7 @@ const fn reason(code: &'static str, english: &'static str, chinese: &'static str
     Reason { code, english, chinese }
 }
 
-const REASONS: [Reason; 30] = [
+const REASONS: [Reason; 31] = [
     reason("not_utf8", "The body is not UTF-8.", "请求体不是 UTF-8 编码。"),
     reason(
         "content_encoding",
@@ -97,8 +97,14 @@ const REASONS: [Reason; 30] = [
     ),
     reason(
         "conflict",
-        "The same event id is stored with other facts. The first stays; this one is in quarantine.",
-        "同一事件 ID 已存有不同的内容。保留先到的一条，本条进入隔离区。",
+        "The same event id is stored with another reader or message. The first stays; this one is in quarantine.",
+        "同一事件 ID 已存有另一个读者或另一条消息。保留先到的一条，本条进入隔离区。",
+    ),
+    reason(
+        "differing",
+        "A duplicate that says something else (a time, author, conversation or scope) than what is stored. The first stays; \
+         this one is in quarantine, because it may be the genuine one.",
+        "重复回调，但内容（时间、作者、会话或范围）与已存的不同。保留先到的一条，本条进入隔离区，因为它可能才是真实的。",
     ),
     reason(
         "unavailable",

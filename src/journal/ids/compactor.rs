@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::super::Seq;
 use super::memtable::Memtable;
-use super::run::{Item, Run};
+use super::run::{Damaged, Item, Run};
 use super::run_writer::RunWriter;
 use crate::log_limit::LogLimit;
 
@@ -29,10 +29,12 @@ pub(super) struct Sealed {
     pub(super) last: Seq,
 }
 
-/// What has changed: the runs that there are now, oldest first, and how many of the oldest tables are in them.
-pub(super) struct News {
-    pub(super) runs: Vec<Arc<Run>>,
-    pub(super) flushed: usize,
+/// What the compactor reports.
+pub(super) enum News {
+    /// The runs that there are now, oldest first, and how many of the oldest tables are in them.
+    Changed { runs: Vec<Arc<Run>>, flushed: usize },
+    /// A run cannot be believed. The compactor has ended.
+    Damaged(Damaged),
 }
 
 pub(super) struct Compactor {
@@ -47,19 +49,47 @@ pub(super) struct Compactor {
     pub(super) log: LogLimit,
 }
 
-/// Nobody will ask any more.
-struct Closed;
+/// Why a merge came to no end.
+enum Unmerged {
+    /// Nobody will ask any more.
+    Closed,
+    /// The disk did not take it.
+    Disk(io::Error),
+    Damaged(Damaged),
+}
+
+impl From<io::Error> for Unmerged {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<Damaged> for Unmerged {
+    fn from(damaged: Damaged) -> Self {
+        Self::Damaged(damaged)
+    }
+}
 
 impl Compactor {
-    /// Works until nobody can hand it a table any more, and what it was handed is on disk.
+    /// Works until nobody can hand it a table any more, and what it was handed is on disk; or until it meets a run that
+    /// cannot be believed.
     pub(super) fn run(mut self) {
         loop {
             if self.waiting.is_empty() {
                 let Ok(sealed) = self.sealed.recv() else { return };
                 self.waiting.push_back(sealed);
             }
-            let worked = self.flush().and_then(|()| self.compact());
-            if let Err(error) = worked {
+            let worked = self.flush().map_err(Unmerged::Disk).and_then(|()| self.compact());
+            let failed = match worked {
+                Ok(()) | Err(Unmerged::Closed) => None,
+                Err(Unmerged::Disk(error)) => Some(error),
+                Err(Unmerged::Damaged(damaged)) => {
+                    // What waits is read from the journal again, with the rest.
+                    let _gone = self.news.send(News::Damaged(damaged));
+                    return;
+                }
+            };
+            if let Some(error) = failed {
                 if let Some(suppressed) = self.log.admit() {
                     tracing::error!(%error, suppressed, folder = %self.folder.display(), "the journal's ids could not be written");
                 }
@@ -87,7 +117,7 @@ impl Compactor {
     }
 
     /// Merges until each run is at least twice as large as the next newer one.
-    fn compact(&mut self) -> io::Result<()> {
+    fn compact(&mut self) -> Result<(), Unmerged> {
         let forgotten = self.forgotten.load(Ordering::Relaxed);
         while let Some(oldest) = self.runs.first().filter(|run| run.last <= forgotten) {
             oldest.remove();
@@ -95,9 +125,7 @@ impl Compactor {
             self.tell(0);
         }
         while let Some(at) = self.due() {
-            if let Err(Closed) = self.merge(at)? {
-                return Ok(());
-            }
+            self.merge(at)?;
         }
         Ok(())
     }
@@ -110,13 +138,13 @@ impl Compactor {
     }
 
     /// Merges the run at this place with the one before it. Tables that become full meanwhile do not wait for its end.
-    fn merge(&mut self, at: usize) -> io::Result<Result<(), Closed>> {
+    fn merge(&mut self, at: usize) -> Result<(), Unmerged> {
         let forgotten = self.forgotten.load(Ordering::Relaxed);
         let (older, newer) = (self.runs[at - 1].clone(), self.runs[at].clone());
         let entries = older.entries_behind(Seq::MIN) + newer.entries_behind(Seq::MIN);
         let first = older.first.max(forgotten + 1).min(newer.last);
         let mut merged = RunWriter::create(&self.folder, first, newer.last, entries)?;
-        let (mut left, mut right) = (older.items()?.peekable(), newer.items()?.peekable());
+        let (mut left, mut right) = (older.items().peekable(), newer.items().peekable());
         for count in 1.. {
             let Some(item) = least(&mut left, &mut right) else { break };
             let item = item?;
@@ -132,7 +160,7 @@ impl Compactor {
                     Err(TryRecvError::Empty) => {}
                     Err(TryRecvError::Disconnected) => {
                         merged.abandon()?;
-                        return Ok(Err(Closed));
+                        return Err(Unmerged::Closed);
                     }
                 }
             }
@@ -142,20 +170,20 @@ impl Compactor {
         self.tell(0);
         older.remove();
         newer.remove();
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn tell(&self, flushed: usize) {
         // Whoever has gone does not want to know.
-        let _gone = self.news.send(News { runs: self.runs.clone(), flushed });
+        let _gone = self.news.send(News::Changed { runs: self.runs.clone(), flushed });
     }
 }
 
 /// The lesser of the first two.
-fn least<I: Iterator<Item = io::Result<Item>>>(
+fn least<I: Iterator<Item = Result<Item, Damaged>>>(
     left: &mut Peekable<I>,
     right: &mut Peekable<I>,
-) -> Option<io::Result<Item>> {
+) -> Option<Result<Item, Damaged>> {
     let from_left = match (left.peek(), right.peek()) {
         (Some(Ok(left)), Some(Ok(right))) => left <= right,
         (Some(_), _) => true,
@@ -200,12 +228,17 @@ mod tests {
                 hand_over.send(Sealed { ids: Arc::new(memtable), first, last }).unwrap();
             }
             while flushed < usize::try_from(tables).unwrap() {
-                let news = told.recv().unwrap();
-                flushed += news.flushed;
-                runs = news.runs;
+                let News::Changed { runs: now, flushed: more } = told.recv().unwrap() else {
+                    panic!("a run is damaged")
+                };
+                flushed += more;
+                runs = now;
             }
             drop(hand_over);
-            runs = told.iter().last().map_or(std::mem::take(&mut runs), |news| news.runs);
+            for news in told.iter() {
+                let News::Changed { runs: now, .. } = news else { panic!("a run is damaged") };
+                runs = now;
+            }
         });
         runs
     }
@@ -230,7 +263,7 @@ mod tests {
             assert_eq!(find(&runs, seq), [seq, seq + 1]);
         }
         assert!(find(&runs, 30_002).is_empty());
-        let all: u64 = runs.iter().map(|run| run.items().unwrap().count() as u64).sum();
+        let all: u64 = runs.iter().map(|run| run.items().count() as u64).sum();
         assert!((29_000..=29_000 + sizes[sizes.len() - 1] + 1_000).contains(&all), "{all}");
     }
 
@@ -246,7 +279,7 @@ mod tests {
             drop(run.finish().unwrap());
             let run = Run::open(folder.path().join("0000000000000001-000000000000232a.run")).unwrap();
             assert_eq!(run.witness, Some((u64::MAX, 9_002)));
-            assert_eq!(run.items().unwrap().collect::<io::Result<Vec<_>>>().unwrap(), items);
+            assert_eq!(run.items().collect::<Result<Vec<_>, _>>().unwrap(), items);
             let mut model = BTreeMap::<u64, Vec<Seq>>::new();
             items.iter().for_each(|(fingerprint, seq)| model.entry(*fingerprint).or_default().push(*seq));
             for (fingerprint, seqs) in model {
@@ -270,10 +303,12 @@ mod tests {
         drop(run.finish().unwrap());
         let path = folder.path().join("0000000000000000-000000000000027f.run");
         let whole = fs::read(&path).unwrap();
-        let (entries, words, directory) = (640 * 16, 81 * 8, 11 * 4);
+        let (entries, words, directory) = (640 * 16, 81 * 8, 11 * 4 + 10 * 8);
         assert_eq!(whole.len(), entries + words + directory + FOOTER);
-        // In the filter, in the directory, in the footer.
-        for at in [entries, entries + words - 1, entries + words, whole.len() - FOOTER, whole.len() - 1] {
+        // In the filter, in the directory and its checksums, in the footer.
+        let behind = entries + words;
+        for at in [entries, behind - 1, behind, behind + directory - 1, whole.len() - FOOTER, whole.len() - 1]
+        {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
             fs::write(&path, damaged).unwrap();
@@ -281,5 +316,21 @@ mod tests {
         }
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(Run::open(path.clone()).is_err());
+        // An entry is noticed when it is read, whichever bit of it has changed, and never taken for absent.
+        for at in (0..entries).step_by(97) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(&path, damaged).unwrap();
+            let run = Run::open(path.clone()).unwrap();
+            let (mut found, mut buffer) = (Vec::new(), Vec::new());
+            let looks = (0..640).map(|seq| {
+                found.clear();
+                run.find(fingerprint(seq), &mut buffer, &mut found).map(|()| found.contains(&seq))
+            });
+            let looks: Vec<_> = looks.collect();
+            assert!(looks.iter().all(|look| look.as_ref().map_or(true, |there| *there)), "{at}");
+            assert!(looks.iter().any(Result::is_err), "{at}");
+            assert!(run.items().any(|item| item.is_err()), "{at}");
+        }
     }
 }

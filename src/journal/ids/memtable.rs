@@ -89,7 +89,7 @@ impl Hasher for AsIs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TABLE_IDS;
+    use super::super::index::TABLE_IDS;
     use super::*;
 
     fn find(table: &Memtable, fingerprint: Fingerprint) -> Vec<Seq> {

@@ -1,203 +1,199 @@
-//! Which receipts the journal has, by id: how a repeat is known. It stands beside the journal's file, in a folder of its
-//! own, and is made from it, so that what a commit has to write does not depend on the order of the ids.
+//! Which receipts the journal has, by id: how a duplicate is known. The index stands beside the journal's file, in a folder
+//! of its own, and is made from it, so that what a commit has to write does not depend on the order of the ids.
 //!
-//! It is a log-structured merge tree. The newest ids are in memory; when they are many they are sealed and written as a
-//! run, and runs are merged, all by the [`compactor`]. It only ever says where an id *may* be: the receipt at that position
-//! says whether it is. So an entry too many costs a look, and none of it has to be synced with a commit: what is not in a
-//! run is read from the journal at the next start.
+//! It only ever says where an id *may* be: the receipt at that position says whether it is. So an entry too many costs a
+//! look, and none of it has to be synced with a commit: what is not in a run is read from the journal at the next start.
+//!
+//! What is on disk is never believed without its checksum. A block that does not match, or cannot be read, never means
+//! "absent": the index answers nothing until it has been made again from the journal, by a thread of its own
+//! ([`rebuild`]), and commits are `unavailable` meanwhile.
+//!
+//! What a failed sync or write of a run means: the run never gets its name, its ids stay in memory, and the compactor writes a
+//! new file a second later (never the same one again: its pages may be lost and look clean). The journal itself is not
+//! in doubt. When 128 tables wait (1.3 million receipts), commits are `unavailable`. A run that has its name but is not
+//! whole after a power cut fails its checksums and is made again.
 
 mod compactor;
 mod filter;
+mod index;
 mod memtable;
+mod rebuild;
 mod recovery;
 mod run;
 mod run_writer;
 
-use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
 
 use super::{Seq, open};
-use crate::log_limit::LogLimit;
-use compactor::{Compactor, News, Sealed};
-use memtable::Memtable;
-use run::Run;
+use crate::metrics::Metrics;
+use index::{Index, Trouble};
+use rebuild::{Rebuild, Source};
+use run::Damaged;
 
 /// The beginning of an id, which stands for it.
 pub(super) type Fingerprint = u64;
 
-/// With so many ids a table is full: a quarter of a megabyte, and what is read again after a crash. A turn of the writer ends
-/// before that is looked at, so there is room for four thousand more before the map would double.
-const TABLE_IDS: usize = 10_200;
-/// So many full tables may wait for the disk. That many wait only when the disk does not take them; then no more receipts
-/// are.
-const WAITING_TABLES: usize = 128;
+/// From so many receipts on whose ids are missing, they are read while the service runs already and answers `unavailable`:
+/// that takes about three seconds a million.
+const IN_BACKGROUND: Seq = 1_000_000;
 
 /// The writer's end.
 pub(super) struct Ids {
-    recent: Memtable,
-    /// What was a full table before: two are used in turn.
-    spare: Memtable,
-    /// Full tables that are not in a run yet, oldest first.
-    sealed: VecDeque<Arc<Memtable>>,
-    runs: Vec<Arc<Run>>,
-    /// Up to here everything is in a sealed table or a run.
-    covered: Seq,
-    forgotten: Arc<AtomicI64>,
-    compactor: Option<(Sender<Sealed>, JoinHandle<()>)>,
-    news: Receiver<News>,
+    journal: PathBuf,
+    metrics: Metrics,
+    state: State,
     found: Vec<Seq>,
-    buffer: Vec<u8>,
+}
+
+enum State {
+    Whole(Box<Index>),
+    Rebuilding(Rebuild),
+    /// Only between two of the others.
+    Ended,
 }
 
 impl Ids {
-    /// Opens what there is beside the journal and fits it, and begins to work; everything behind [`Ids::covered`] is then to
-    /// be added. `fingerprint_at` says what the receipt at a position has.
+    /// Opens what there is beside the journal and fits it, reads the rest from the receipts, and begins to work. When much is
+    /// missing, that is read in the background, and nothing can be looked up until it is there.
     ///
     /// # Errors
-    /// When the folder cannot be made, read or tidied.
-    pub(super) fn open(
-        journal: &Path,
-        head: Seq,
-        forgotten: Seq,
-        fingerprint_at: impl Fn(Seq) -> io::Result<Option<Fingerprint>>,
-    ) -> io::Result<Self> {
-        let folder = open::beside(journal, open::IDS);
-        std::fs::create_dir_all(&folder)?;
-        let (runs, covered) = recovery::recover(&folder, head, forgotten, fingerprint_at)?;
-        let forgotten = Arc::new(AtomicI64::new(forgotten));
-        let ((tables, sealed), (news_sender, news)) = (channel(), channel());
-        let compactor = Compactor {
-            folder,
-            runs: runs.clone(),
-            forgotten: forgotten.clone(),
-            sealed,
-            waiting: VecDeque::new(),
-            news: news_sender,
-            log: LogLimit::default(),
+    /// When the folder cannot be made, read or tidied, or the journal cannot be read.
+    pub(super) fn open(journal: &Path, connection: &Connection, metrics: &Metrics) -> io::Result<Self> {
+        let source = Source::new(journal, metrics);
+        let state = match source.missing(connection)? {
+            missing if missing < IN_BACKGROUND => State::Whole(Box::new(source.index(connection, None)?)),
+            missing => {
+                tracing::warn!(
+                    receipts = missing,
+                    path = %journal.display(),
+                    "the index of ids is not there for this many receipts and is read from the journal, which takes about \
+                     3 s a million; until then callbacks are answered `unavailable`"
+                );
+                State::Rebuilding(Rebuild::start(source, None)?)
+            }
         };
-        let thread = std::thread::Builder::new().name("ids".to_owned()).spawn(move || compactor.run())?;
-        Ok(Self {
-            recent: Memtable::default(),
-            spare: Memtable::default(),
-            sealed: VecDeque::new(),
-            runs,
-            covered,
-            forgotten,
-            compactor: Some((tables, thread)),
-            news,
-            found: Vec::new(),
-            buffer: Vec::new(),
-        })
+        Ok(Self { journal: journal.to_owned(), metrics: metrics.clone(), state, found: Vec::new() })
     }
 
-    /// Up to this position everything is in it but what was added since.
-    pub(super) fn covered(&self) -> Seq {
-        self.covered
+    /// Whether ids can be looked up. If not, they can be once [`Ids::catch_up`] succeeds.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole(_))
     }
 
     /// The positions that may have this id.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// When a block of a run does not match its checksum or cannot be read. The rebuild has begun then.
     pub(super) fn find(&mut self, fingerprint: Fingerprint) -> io::Result<&[Seq]> {
         self.found.clear();
-        self.recent.find(fingerprint, &mut self.found);
-        for table in &self.sealed {
-            table.find(fingerprint, &mut self.found);
+        let found = match &mut self.state {
+            State::Whole(index) => index.find(fingerprint, &mut self.found),
+            State::Rebuilding(_) | State::Ended => return Err(not_whole()),
+        };
+        match found {
+            Ok(()) => Ok(&self.found),
+            Err(damaged) => {
+                self.rebuild(damaged);
+                Err(not_whole())
+            }
         }
-        for run in &self.runs {
-            run.find(fingerprint, &mut self.buffer, &mut self.found)?;
-        }
-        Ok(&self.found)
     }
 
     /// Adds what is at a position.
     pub(super) fn add(&mut self, fingerprint: Fingerprint, seq: Seq) {
-        self.recent.insert(fingerprint, seq);
+        if let State::Whole(index) = &mut self.state {
+            index.add(fingerprint, seq);
+        }
     }
 
-    /// Everything up to `head` is on disk, and is taken out of memory when it is much; says whether it was.
-    pub(super) fn committed(&mut self, head: Seq) -> bool {
-        let full = self.recent.len() >= TABLE_IDS;
-        if full {
-            self.seal(head);
+    /// Everything up to `head` is on disk, and is taken out of memory when it is much.
+    pub(super) fn committed(&mut self, head: Seq) {
+        if let State::Whole(index) = &mut self.state {
+            index.committed(head);
         }
-        full
     }
 
     /// What was added behind `head` is not in the journal after all.
     pub(super) fn taken_back(&mut self, head: Seq) {
-        self.recent.take_back(head);
+        if let State::Whole(index) = &mut self.state {
+            index.taken_back(head);
+        }
     }
 
     /// Everything up to this position has been forgotten.
     pub(super) fn forget(&self, through: Seq) {
-        self.forgotten.store(through, Ordering::Relaxed);
+        if let State::Whole(index) = &self.state {
+            index.forget(through);
+        }
     }
 
-    /// Takes over what has come to be on disk. An error when the disk has not taken the ids for so long that there is no
-    /// room for more.
+    /// Takes over what has come to be on disk, or a rebuild that has ended. Must succeed before a transaction begins in which
+    /// something is looked up.
+    ///
+    /// # Errors
+    /// While the index is made again, and when the disk has not taken the ids for so long that no more fit into memory.
     pub(super) fn catch_up(&mut self) -> io::Result<()> {
-        while let Ok(news) = self.news.try_recv() {
-            self.take_over(news);
+        if let State::Rebuilding(rebuild) = &mut self.state {
+            let Some(index) = rebuild.ended() else { return Err(not_whole()) };
+            self.metrics.ids_rebuilding.set(0);
+            self.state = State::Whole(index);
         }
-        match self.sealed.len() < WAITING_TABLES {
-            true => Ok(()),
-            false => {
-                Err(io::Error::other("the journal's ids cannot be written, and there is no room for more"))
+        let State::Whole(index) = &mut self.state else { return Err(not_whole()) };
+        match index.catch_up() {
+            Ok(()) => Ok(()),
+            Err(Trouble::Full) => {
+                Err(io::Error::other("the journal's ids cannot be written, and no more fit into memory"))
             }
-        }
-    }
-
-    /// The same, but waits until there is room.
-    pub(super) fn wait_for_room(&mut self) {
-        while self.catch_up().is_err() {
-            let Ok(news) = self.news.recv() else { return };
-            self.take_over(news);
+            Err(Trouble::Damaged(damaged)) => {
+                self.rebuild(damaged);
+                Err(not_whole())
+            }
         }
     }
 
     /// Puts everything on disk, if the disk takes it, and ends.
-    pub(super) fn close(mut self, head: Seq) {
-        if self.recent.len() > 0 {
-            self.seal(head);
+    pub(super) fn close(self, head: Seq) {
+        match self.state {
+            State::Whole(index) => index.close(head),
+            // The next start goes on.
+            State::Rebuilding(_) | State::Ended => {}
         }
     }
 
-    fn take_over(&mut self, news: News) {
-        self.runs = news.runs;
-        for table in self.sealed.drain(..news.flushed.min(self.sealed.len())) {
-            // The compactor lets go of a table before it tells.
-            if let Some(table) = Arc::into_inner(table) {
-                self.spare = table.cleared();
+    fn rebuild(&mut self, damaged: Damaged) {
+        tracing::warn!(
+            path = %damaged.path.display(),
+            problem = %damaged.problem,
+            "a file of the journal's ids is damaged and is made again from the journal, which takes about 3 s a million \
+             receipts; until then callbacks are answered `unavailable`"
+        );
+        let index = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Whole(index) => index,
+            other @ (State::Rebuilding(_) | State::Ended) => {
+                self.state = other;
+                return;
+            }
+        };
+        self.metrics.ids_damaged.inc();
+        let source = Source::new(&self.journal, &self.metrics);
+        match Rebuild::start(source, Some((index, damaged.path))) {
+            Ok(rebuild) => self.state = State::Rebuilding(rebuild),
+            // Nothing is looked up any more, so nothing is taken for absent; a restart makes it again.
+            Err(error) => {
+                tracing::error!(%error, "no thread to make the index of ids again; restart readhook")
             }
         }
-    }
-
-    fn seal(&mut self, head: Seq) {
-        let full = std::mem::replace(&mut self.recent, std::mem::take(&mut self.spare));
-        let ids = Arc::new(full);
-        if let Some((tables, _)) = &self.compactor {
-            // If it has ended, in a panic, the table stays in memory, and before there are too many nothing is lost.
-            let _ended = tables.send(Sealed { ids: ids.clone(), first: self.covered + 1, last: head });
-        }
-        self.sealed.push_back(ids);
-        self.covered = head;
     }
 }
 
-impl Drop for Ids {
-    fn drop(&mut self) {
-        if let Some((tables, thread)) = self.compactor.take() {
-            drop(tables);
-            if thread.join().is_err() {
-                tracing::error!("the thread that writes the journal's ids ended in a panic");
-            }
-        }
-    }
+fn not_whole() -> io::Error {
+    io::Error::other("the index of the journal's ids is being made again from the journal")
+}
+
+/// Where the ids of a journal lie.
+pub(super) fn folder_of(journal: &Path) -> PathBuf {
+    open::beside(journal, open::IDS)
 }

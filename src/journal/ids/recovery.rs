@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use super::super::Seq;
 use super::Fingerprint;
-use super::run::{EXTENSION, PART, Run};
+use super::run::{EXTENSION, PART, Run, Unfit};
+use crate::metrics::Metrics;
 
 /// The runs that follow one another from what is forgotten on, oldest first, and how far they reach.
 pub(super) fn recover(
     folder: &Path,
     head: Seq,
     forgotten: Seq,
+    metrics: &Metrics,
     fingerprint_at: impl Fn(Seq) -> io::Result<Option<Fingerprint>>,
 ) -> io::Result<(Vec<Arc<Run>>, Seq)> {
     let mut found = Vec::new();
@@ -23,8 +25,17 @@ pub(super) fn recover(
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(EXTENSION) => match Run::open(path.clone()) {
                 Ok(run) => found.push(run),
-                Err(error) => {
+                Err(Unfit::Unverified) => {
+                    tracing::info!(
+                        path = %path.display(),
+                        "an earlier version wrote this file of the journal's ids, without checksums; they are read from the \
+                         journal again, which takes about 3 s a million"
+                    );
+                    fs::remove_file(&path)?;
+                }
+                Err(error @ (Unfit::Damaged | Unfit::Io(_))) => {
                     tracing::warn!(%error, path = %path.display(), "a file of the journal's ids is damaged; they are read again");
+                    metrics.ids_damaged.inc();
                     fs::remove_file(&path)?;
                 }
             },

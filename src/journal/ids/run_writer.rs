@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::Seq;
 use super::filter::Filter;
-use super::run::{BUCKET, ENTRY, EXTENSION, Item, MAGIC, PART, Run, bucket, filtered};
+use super::run::{BUCKET, ENTRY, EXTENSION, Item, MAGIC, PART, Run, bucket, checksum, filtered};
 
 /// So many bytes may wait for the disk: were it a whole large run, the journal's own syncs would wait for it.
 const SYNC_EVERY_BYTES: usize = 4 << 20;
@@ -22,6 +22,9 @@ pub(super) struct RunWriter {
     last: Seq,
     entries: u32,
     directory: Vec<u32>,
+    checksums: Vec<u64>,
+    /// The entries of the bucket that is being filled.
+    bucket: Vec<u8>,
     filter: Filter,
     buckets: u64,
     witness: Item,
@@ -29,15 +32,22 @@ pub(super) struct RunWriter {
 }
 
 impl RunWriter {
-    /// Begins a run of what was stored from `first` to `last`, with at most `entries`.
+    /// Begins a run of what was stored from `first` to `last`, with at most `entries`, in a new file: after a failed write or
+    /// sync nobody knows what an old one holds.
     pub(super) fn create(folder: &Path, first: Seq, last: Seq, entries: u64) -> io::Result<Self> {
         if entries > u64::from(u32::MAX) {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more ids than a run holds"));
         }
         let part = folder.join(format!("{first:016x}-{last:016x}.{PART}"));
-        let file = BufWriter::with_capacity(64 << 10, File::create(&part)?);
+        match fs::remove_file(&part) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let file = BufWriter::with_capacity(64 << 10, File::create_new(&part)?);
         let (folder, buckets) = (folder.to_owned(), (entries / BUCKET).max(1));
         let directory = Vec::with_capacity(usize::try_from(buckets + 1).unwrap_or(0));
+        let checksums = Vec::with_capacity(usize::try_from(buckets).unwrap_or(0));
         let (filter, witness) = (Filter::for_ids(filtered(buckets)), (0, Seq::MIN));
         Ok(Self {
             file,
@@ -47,6 +57,8 @@ impl RunWriter {
             last,
             entries: 0,
             directory,
+            checksums,
+            bucket: Vec::with_capacity(2 * BUCKET as usize * ENTRY),
             filter,
             buckets,
             witness,
@@ -61,6 +73,7 @@ impl RunWriter {
         entry[..8].copy_from_slice(&fingerprint.to_le_bytes());
         entry[8..].copy_from_slice(&seq.to_le_bytes());
         self.write(&entry)?;
+        self.bucket.extend_from_slice(&entry);
         self.filter.insert(fingerprint);
         self.entries += 1;
         if seq > self.witness.1 {
@@ -80,6 +93,7 @@ impl RunWriter {
         let Self { first, last, buckets, witness: (fingerprint, newest), .. } = self;
         let entries = u64::from(self.entries);
         let (filter, directory) = (std::mem::take(&mut self.filter), std::mem::take(&mut self.directory));
+        let checksums = std::mem::take(&mut self.checksums);
         let mut sum = Sha256::new();
         let mut write = |bytes: &[u8]| {
             sum.update(bytes);
@@ -87,6 +101,7 @@ impl RunWriter {
         };
         filter.words().try_for_each(|word| write(&word.to_le_bytes()))?;
         directory.iter().try_for_each(|entry| write(&entry.to_le_bytes()))?;
+        checksums.iter().try_for_each(|checksum| write(&checksum.to_le_bytes()))?;
         let [from, to, newest] = [first, last, newest].map(Seq::cast_unsigned);
         for number in [MAGIC, from, to, entries, buckets, fingerprint, newest] {
             write(&number.to_le_bytes())?;
@@ -98,7 +113,17 @@ impl RunWriter {
         fs::rename(&self.part, &path)?;
         File::open(&self.folder)?.sync_all()?;
         let witness = (entries > 0).then_some(self.witness);
-        Ok(Run { file: File::open(&path)?, path, first, last, entries, directory, filter, witness })
+        Ok(Run {
+            file: File::open(&path)?,
+            path,
+            first,
+            last,
+            entries,
+            directory,
+            checksums,
+            filter,
+            witness,
+        })
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -114,6 +139,11 @@ impl RunWriter {
 
     fn begin_buckets_to(&mut self, bucket: usize) {
         while self.directory.len() <= bucket {
+            // What was filled is the bucket before this one.
+            if let Some(filled) = self.directory.len().checked_sub(1) {
+                self.checksums.push(checksum(&self.bucket, self.last, filled));
+                self.bucket.clear();
+            }
             self.directory.push(self.entries);
         }
     }

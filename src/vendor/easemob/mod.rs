@@ -129,6 +129,7 @@ impl Vendor for Easemob {
             Outcome::Accepted
             | Outcome::Duplicate
             | Outcome::Conflict
+            | Outcome::Differing
             | Outcome::Ignored
             | Outcome::Malformed(_) => Answer::json(200, r#"{"valid":true}"#),
             Outcome::Unreadable(unreadable) => error(unreadable.status(), outcome),

@@ -90,7 +90,9 @@ impl Vendor for OpenIm {
     fn answer(&self, request: &Incoming, outcome: &Outcome) -> Answer {
         let status = match outcome {
             // A read event, and none of those copies anything.
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict => return allow::plain(200),
+            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Differing => {
+                return allow::plain(200);
+            }
             Outcome::Malformed(_) => return allow::plain(400),
             Outcome::Ignored => 200,
             Outcome::Unreadable(unreadable) => unreadable.status(),

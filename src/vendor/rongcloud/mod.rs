@@ -159,6 +159,7 @@ fn answer(outcome: &Outcome) -> Answer {
         Outcome::Accepted
         | Outcome::Duplicate
         | Outcome::Conflict
+        | Outcome::Differing
         | Outcome::Ignored
         | Outcome::Malformed(_) => ok(),
         Outcome::Unreadable(unreadable) => Answer::text(unreadable.status(), outcome.reason()),

@@ -115,9 +115,11 @@ impl Vendor for Tencent {
 
     fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         match outcome {
-            Outcome::Accepted | Outcome::Duplicate | Outcome::Conflict | Outcome::Ignored => {
-                Answer::json(200, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#)
-            }
+            Outcome::Accepted
+            | Outcome::Duplicate
+            | Outcome::Conflict
+            | Outcome::Differing
+            | Outcome::Ignored => Answer::json(200, r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#),
             Outcome::Malformed(_) => fail(400, outcome),
             Outcome::Unreadable(unreadable) => fail(unreadable.status(), outcome),
             Outcome::Rejected(Refusal::UnknownApp) => fail(403, outcome),
