@@ -36,4 +36,4 @@ mod spans;
 mod store;
 mod tls;
 
-pub use service::{Listeners, RunError, Signals, run};
+pub use service::{Listeners, RunError, Signals, preflight, run};

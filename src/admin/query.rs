@@ -66,7 +66,17 @@ impl<'q> Query<'q> {
 
     /// A moment.
     pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
-        self.read(name, "not an RFC 3339 time such as 2026-11-20T08:00:00Z", Timestamp::parse_rfc3339)
+        let time =
+            self.read(name, "not an RFC 3339 time such as 2026-11-20T08:00:00Z", Timestamp::parse_rfc3339);
+        // In a query a `+` is a space: what came is `2026-11-20T16:00:00 08:00`.
+        let plus = self.text(name).filter(|text| Timestamp::parse_rfc3339(&text.replace(' ', "+")).is_some());
+        match plus {
+            Some(text) if time.is_err() => Err(Problem::bad_request(format!(
+                "{name}: a `+` in a query means a space; write it as %2B: {}",
+                text.replace(' ', "%2B")
+            ))),
+            Some(_) | None => time,
+        }
     }
 
     /// A 64-bit integer.

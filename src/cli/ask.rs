@@ -45,7 +45,10 @@ pub(super) async fn ask(
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     /// There is none, as far as can be told.
-    #[error("a running service is needed, and its admin listener {address} does not answer: {why}")]
+    #[error(
+        "a running service is needed, and {address}, the admin.listen of this configuration, does not answer ({why}): start it \
+         with `readhook serve`, or name its configuration with --config"
+    )]
     Absent {
         /// Where it should be.
         address: String,
@@ -71,8 +74,11 @@ pub(super) async fn question(
 ) -> Result<Value, AskError> {
     let address = reachable(config.admin.listen).to_string();
     let answer = ask(&address, method, path, config.admin.token.as_ref(), body).await;
-    let (status, answer) = answer.map_err(|why| AskError::Absent { address, why })?;
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+    let (status, answer) = answer.map_err(|why| AskError::Absent { address: address.clone(), why })?;
+    let Ok(answer) = serde_json::from_str::<Value>(&answer) else {
+        let why = format!("something else than readhook answers there, with {status}").into();
+        return Err(AskError::Absent { address, why });
+    };
     if status.is_success() {
         return Ok(answer);
     }

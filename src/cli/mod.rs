@@ -3,12 +3,15 @@
 mod ask;
 mod backup;
 mod check;
+mod completions;
 mod errand;
 mod events;
 mod explain;
 mod export;
 mod healthcheck;
+mod man;
 mod moment;
+mod plain;
 mod readers;
 mod rebuild;
 mod requeue;
@@ -22,15 +25,60 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, Environment};
 use crate::dispatch::causes;
 use crate::receipt::VendorName;
 
+/// The commands by what they are for. `readhook help` shows them so; a test sees to it that none is missing.
+const SECTIONS: &str = "\
+Service:
+  serve          Take callbacks and deliver their receipts
+  check          Say what `serve` would refuse or warn of; changes nothing
+  healthcheck    Ask the running service whether it is ready
+
+Receipts:
+  tail           Show receipts, or callbacks, as they come
+  readers        Print who has read a message
+  export         Write the journal's receipts as JSON lines or CSV
+  schema         Print the JSON Schema of a receipt
+
+Repair:
+  explain        Say what would come of a captured callback, and why
+  requeue        Take callbacks out of quarantine that are good by now
+  replay         Deliver receipts again that a sink has had
+  redrive        Try a sink's dead letters again
+  rebuild-state  Make the read state again from the journal
+  backup         Copy the journal; also beside a running service
+
+Trial and shell:
+  simulate       Send callbacks as a vendor would, correctly signed
+  completions    Print the completions of a shell
+  man            Print the manual page
+  help           Print the help of a command";
+
+const EXAMPLES: &str = "\
+Examples:
+  readhook check --config config/readhook.toml    before a start or a reload
+  readhook serve --config config/readhook.toml
+  readhook simulate easemob --count 10            against the service of the configuration
+  readhook tail --callbacks                       what comes, and what became of it
+  readhook explain easemob --help                 when a callback is refused
+
+Exit codes: 0 fine, 1 not ready, 64 usage, 69 unavailable, 74 disk or network, 78 configuration.
+Documentation: docs/reference.md";
+
 /// Takes the read-receipt callbacks of Easemob, Tencent Cloud Chat, OpenIM and RongCloud, and loses none.
 #[derive(Debug, Parser)]
-#[command(name = "readhook", version = env!("READHOOK_VERSION"), propagate_version = true)]
+#[command(
+    name = "readhook",
+    version = env!("READHOOK_VERSION"),
+    propagate_version = true,
+    before_help = SECTIONS,
+    after_help = EXAMPLES,
+    help_template = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}"
+)]
 struct Arguments {
     /// The configuration; without it, config/readhook.toml if that is there. `READHOOK__SECTION__KEY` wins over both.
     #[arg(long, global = true, value_name = "FILE")]
@@ -42,17 +90,38 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take callbacks (what happens without a subcommand, too).
+    /// Take callbacks and deliver their receipts.
+    #[command(after_help = "\
+Examples:
+  readhook serve --config config/demo.toml
+  READHOOK__SERVER__LISTEN=localhost:8080 readhook serve
+
+SIGHUP reads the configuration again; SIGTERM and SIGINT end the service in good order, a second one at once.")]
     Serve,
-    /// Say whether the configuration, the journal and the sinks are fit to serve.
+    /// Say what `serve` would refuse or warn of: configuration, addresses, journal and sinks.
+    #[command(after_help = "\
+Examples:
+  readhook check --config config/readhook.toml
+  readhook check && kill -HUP \"$(pidof readhook)\"    reload only what is right
+
+Nothing is changed, except that a sink's destination is made where it is missing, as a delivery would make it. What a running
+readhook holds is reported and is no fault. Exit code 0: `serve` would start.")]
     Check,
     /// Print the JSON Schema of a receipt.
     Schema,
     /// Print who has read a message, as the running service knows it.
+    #[command(after_help = "\
+Examples:
+  readhook readers --vendor easemob --app 1122334455#demo --conversation g1 --message-id 1001
+  readhook readers --vendor tencent --app 1400000000 --conversation @TGS#1 --message-seq 42 --format json")]
     Readers(readers::Which),
     /// Make the read state again from the journal.
     RebuildState,
     /// Deliver receipts again that a sink has had.
+    #[command(after_help = "\
+Examples:
+  readhook replay --sink events --since 2h
+  readhook replay --sink events --from 1")]
     Replay {
         /// Its name in the configuration.
         #[arg(long, value_name = "NAME")]
@@ -66,15 +135,31 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         sink: String,
     },
-    /// Take callbacks out of quarantine that are good by now: after a wrong secret was mended, for example.
+    /// Take callbacks out of quarantine that are good by now: after a wrong secret was corrected, for example.
+    #[command(after_help = "\
+Examples:
+  readhook requeue --dry-run
+  readhook requeue --vendor easemob --reason bad_signature --since 3h")]
     Requeue(requeue::Which),
     /// Say what would come of a captured callback, and why: which proof it carries, and what is wrong with it.
     Explain(explain::What),
     /// Show receipts as they come, or callbacks and what came of them; asks the running service.
+    #[command(after_help = "\
+Examples:
+  readhook tail
+  readhook tail --callbacks --vendor tencent
+  readhook tail --format json | jq .reader")]
     Tail(tail::Which),
     /// Write the journal's receipts as lines of JSON or as CSV; also beside a running service.
+    #[command(after_help = "\
+Examples:
+  readhook export --format csv --since 1d --output receipts.csv
+  readhook export --format jsonl --vendor openim | gzip > openim.jsonl.gz")]
     Export(export::Which),
     /// Copy the journal to a file, to restore it from; also beside a running service.
+    #[command(after_help = "\
+Example:
+  readhook backup --to /backup/readhook-$(date +%F).db")]
     Backup(backup::Where),
     /// Send callbacks as a vendor would, correctly signed, and say how they were answered: to try a receiver, and to load it.
     Simulate(Box<simulate::What>),
@@ -83,6 +168,25 @@ enum Command {
         /// Where it listens, if not where the configuration says.
         #[arg(long, value_name = "HOST:PORT")]
         address: Option<String>,
+    },
+    /// Print the completions of a shell.
+    #[command(after_help = "\
+Examples:
+  readhook completions bash > /etc/bash_completion.d/readhook
+  readhook completions zsh > \"${fpath[1]}/_readhook\"")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff.
+    #[command(after_help = "\
+Examples:
+  readhook man | man -l -
+  readhook man replay > /usr/local/share/man/man1/readhook-replay.1")]
+    Man {
+        /// A command's page, in place of the program's.
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
     },
 }
 
@@ -121,11 +225,14 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
+    let Some(command) = arguments.command else {
+        return without_command(arguments.config.is_some()).into();
+    };
     let file = arguments.config.or_else(|| {
         let default = PathBuf::from(DEFAULT_CONFIG);
         default.exists().then_some(default)
     });
-    let exit = match arguments.command.unwrap_or(Command::Serve) {
+    let exit = match command {
         Command::Serve => serve::serve(file),
         Command::Check => check::check(file.as_deref()),
         Command::Schema => schema::schema(),
@@ -139,16 +246,38 @@ pub fn main() -> ExitCode {
         Command::Export(which) => export::export(file.as_deref(), &which),
         Command::Backup(place) => backup::backup(file.as_deref(), &place),
         Command::Simulate(what) => simulate::simulate(file.as_deref(), *what),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { of } => man::man(of.as_deref()),
         Command::Healthcheck { address } => healthcheck::healthcheck(file.as_deref(), address),
     };
     exit.into()
 }
 
+/// Whoever calls the program by its name alone wants to know what it can do. With a configuration somebody wants it to do
+/// something, and does not say what.
+fn without_command(has_config: bool) -> Exit {
+    if has_config {
+        say(
+            "a command is missing; to take callbacks: readhook serve --config FILE. All commands: readhook --help",
+        );
+        return Exit::Usage;
+    }
+    print(Arguments::command().render_help().to_string().trim_end());
+    Exit::Ok
+}
+
 /// The process's own environment.
 fn environment() -> Environment {
-    // What is not UTF-8 cannot be a setting.
+    // What is not UTF-8 cannot be a setting; a setting that is not is reported as such.
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let value = match value.into_string() {
+                Err(value) if name.starts_with("READHOOK__") => value.to_string_lossy().into_owned(),
+                value => value.ok()?,
+            };
+            Some((name, value))
+        })
         .collect()
 }
 
@@ -166,6 +295,18 @@ fn say(line: &str) {
     let _nobody = writeln!(std::io::stderr(), "readhook: {line}");
 }
 
+/// Bytes on standard output, which nobody need read to the end.
+fn print_bytes(bytes: &[u8]) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&error);
+            Exit::Io
+        }
+        Ok(()) | Err(_) => Exit::Ok,
+    }
+}
+
 /// One line on standard output. Whoever has closed it wants no more of it, and the command goes on to its exit code.
 fn print(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -179,4 +320,17 @@ fn print(line: &str) {
 fn vendor(word: &str) -> Result<VendorName, String> {
     let found = VendorName::ALL.into_iter().find(|vendor| vendor.as_str() == word);
     found.ok_or_else(|| format!("one of {}", VendorName::ALL.map(VendorName::as_str).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_has_every_command_in_a_section() {
+        for command in Arguments::command().get_subcommands() {
+            let line = format!("\n  {} ", command.get_name());
+            assert!(SECTIONS.contains(&line), "{}", command.get_name());
+        }
+    }
 }

@@ -16,6 +16,16 @@ impl FromStr for Moment {
         if let Some(moment) = Timestamp::parse_rfc3339(text) {
             return Ok(Self(moment));
         }
+        // Taken from a URL, the sign of the zone may be encoded, or a space.
+        if let Some(moment) = Timestamp::parse_rfc3339(&text.replace("%2B", "+").replace("%2b", "+")) {
+            return Ok(Self(moment));
+        }
+        if Timestamp::parse_rfc3339(&text.replace(' ', "+")).is_some() {
+            return Err(
+                "there is a space where the `+` of the time zone belongs, as in 2026-11-20T16:00:00+08:00"
+                    .to_owned(),
+            );
+        }
         let ago: Result<jiff::Span, _> = text.parse();
         let ago = ago.and_then(|ago| ago.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
         let ago =

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::ask::{AskError, question};
 use super::moment::Moment;
+use super::plain::{plain, plain_json};
 use super::{Exit, complain, load, vendor};
 use crate::config::Config;
 use crate::receipt::VendorName;
@@ -105,8 +106,10 @@ async fn print(config: &Config, which: &Which) -> Result<(), Failure> {
         for reader in page["readers"].as_array().into_iter().flatten() {
             match which.format {
                 Format::Text => line(&mut out, reader)?,
-                Format::Json if printed == 0 => write!(out, "{{\"readers\":[{reader}")?,
-                Format::Json => write!(out, ",{reader}")?,
+                Format::Json => {
+                    let before = if printed == 0 { "{\"readers\":[" } else { "," };
+                    write!(out, "{before}{}", plain_json(&reader.to_string()))?;
+                }
             }
             printed += 1;
         }
@@ -151,11 +154,7 @@ fn query(which: &Which, cursor: Option<&str>) -> String {
 fn line(out: &mut impl Write, reader: &Value) -> io::Result<()> {
     let (at, via) = (reader["read_at"].as_str().unwrap_or("-"), reader["via"].as_str().unwrap_or("-"));
     write!(out, "{at:<24}  {via:<12}  ")?;
-    // A user id may hold anything, and a terminal obeys more than one would like.
-    for c in reader["reader"].as_str().unwrap_or_default().chars() {
-        if c.is_control() { write!(out, "{}", c.escape_default())? } else { write!(out, "{c}")? }
-    }
-    writeln!(out)
+    writeln!(out, "{}", plain(reader["reader"].as_str().unwrap_or_default()))
 }
 
 fn summary(out: &mut impl Write, page: &Value) -> io::Result<()> {

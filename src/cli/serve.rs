@@ -112,7 +112,8 @@ async fn watch_signals(
     }
 }
 
-fn exit_of(error: &RunError) -> Exit {
+/// With which code a start ends that could not be made.
+pub(super) fn exit_of(error: &RunError) -> Exit {
     match error {
         RunError::Journal(OpenError::Held { .. }) => Exit::Unavailable,
         RunError::Sink { .. } | RunError::Passthrough(_) => Exit::Config,

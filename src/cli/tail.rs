@@ -9,8 +9,9 @@ use hyper::StatusCode;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::ask::reachable;
+use super::ask::{AskError, reachable};
 use super::events::{Event, Events, Refused};
+use super::plain::{plain, plain_json};
 use super::{Exit, complain, load, say, vendor};
 use crate::config::Config;
 use crate::receipt::{ReadReceipt, Scope, VendorName};
@@ -83,8 +84,8 @@ async fn follow(config: &Config, which: &Which) -> Exit {
             Err(Refused::Absent(_) | Refused::Told(StatusCode::SERVICE_UNAVAILABLE, _)) if seen.is_some() => {
             }
             Err(error @ Refused::Absent(_)) => {
-                say(&format!("a running service is needed at {address}"));
-                complain(&error);
+                let Refused::Absent(why) = error else { return Exit::Io };
+                complain(&AskError::Absent { address, why });
                 return Exit::Io;
             }
             Err(error @ Refused::Told(..)) => {
@@ -113,7 +114,7 @@ fn path(which: &Which) -> String {
 
 fn show(event: &Event, format: Format) -> std::io::Result<()> {
     let line = match (event.name.as_str(), format) {
-        ("receipt" | "callback", Format::Json) => event.data.clone(),
+        ("receipt" | "callback", Format::Json) => plain_json(&event.data),
         ("receipt", Format::Text) => receipt(&event.data),
         ("callback", Format::Text) => callback(&event.data),
         ("skipped", _) => {
@@ -179,9 +180,4 @@ fn skipped(json: &str) -> String {
         }
         (None, None) => "callbacks may be missing here: the service was started anew".to_owned(),
     }
-}
-
-/// Ids are whatever users chose; a terminal must not take orders from them.
-fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

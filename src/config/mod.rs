@@ -1,15 +1,21 @@
 //! The configuration, read into what it is before anything starts: a [`Config`] that exists is one that can run.
 //! Layers, later ones win: built-in defaults, the TOML file, environment variables `READHOOK__SECTION__KEY`.
 
+mod address;
+mod catalog;
 mod check;
 mod error;
 mod load;
+mod losses;
 mod network;
 mod passthrough;
+mod place;
 mod secret;
 mod section;
 mod sinks;
+mod variables;
 mod vendors;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +24,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, Mistake};
 pub use load::{Environment, load};
 pub use network::Network;
 pub use passthrough::PassthroughConfig;
@@ -57,6 +63,12 @@ pub struct Config {
     /// The sinks by name. Raw until [`load()`] has read each by its `type`.
     #[serde(skip)]
     pub sinks: BTreeMap<String, SinkConfig>,
+    /// Whether there was a file, and nothing in it.
+    #[serde(skip)]
+    empty_file: bool,
+    /// What was noticed while it was read; see [`Config::warnings`].
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 /// `[server]`
@@ -64,6 +76,7 @@ pub struct Config {
 #[serde(default)]
 pub struct ServerConfig {
     /// Where vendors reach it.
+    #[serde(deserialize_with = "address::listen")]
     pub listen: SocketAddr,
     /// The largest body that is read; more is a 413.
     pub body_limit_bytes: usize,
@@ -106,6 +119,7 @@ impl Default for ServerConfig {
 #[serde(default)]
 pub struct AdminConfig {
     /// Where operators reach it.
+    #[serde(deserialize_with = "address::listen")]
     pub listen: SocketAddr,
     /// The bearer token; required away from loopback.
     pub token: Option<Secret>,

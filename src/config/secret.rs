@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::ConfigError;
+use super::{ConfigError, catalog};
 
 /// Text that must not be seen. `Debug` shows its length at most; there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -44,12 +44,17 @@ pub(super) fn read_file(key: &str, path: &Path) -> Result<Secret, ConfigError> {
 /// Adds what the files hold to the secrets that stand in the configuration. An empty secret is refused: anybody could
 /// sign with it.
 pub(super) fn gather(key: &str, secrets: &mut Vec<Secret>, files: &[PathBuf]) -> Result<(), ConfigError> {
-    let files_key = format!("{key}_files");
-    for file in files {
-        secrets.push(read_file(&files_key, file)?);
+    let empty = |key: String| ConfigError::setting(key, "an empty secret verifies nothing; remove it");
+    if let Some(index) = secrets.iter().position(|secret| secret.expose().is_empty()) {
+        return Err(empty(format!("{key}[{index}]")));
     }
-    if secrets.iter().any(|secret| secret.expose().is_empty()) {
-        return Err(ConfigError::setting(key, "an empty secret verifies nothing; remove it"));
+    for (index, file) in files.iter().enumerate() {
+        let key = format!("{key}_files[{index}]");
+        let secret = read_file(&key, file)?;
+        if secret.expose().is_empty() {
+            return Err(ConfigError::setting(key, "the file is empty, and an empty secret verifies nothing"));
+        }
+        secrets.push(secret);
     }
     Ok(())
 }
@@ -77,14 +82,9 @@ where
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
-            let items: Vec<serde_json::Value> = match text.trim() {
-                "" => Vec::new(),
-                json if json.starts_with('[') => {
-                    serde_json::from_str(json).map_err(|_| E::custom("not a JSON array"))?
-                }
-                text => text.split(',').map(|item| item.trim().into()).collect(),
-            };
-            let items = items.into_iter().map(serde_json::from_value).collect::<Result<_, _>>();
+            let items = catalog::list(text).ok_or_else(|| E::custom("not a JSON array"))?;
+            let items = items.into_iter().map(|item| serde_json::from_value(item.into()));
+            let items = items.collect::<Result<_, _>>();
             items.map_err(|_| E::custom("not a list of what belongs here"))
         }
     }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::error::Mistakes;
 use super::secret::{gather, list};
-use super::{ConfigError, Network, PassthroughConfig, Secret};
+use super::{Network, PassthroughConfig, Secret};
 
 /// `[vendors]`
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -155,7 +156,7 @@ impl VendorsConfig {
     }
 
     /// Reads the secret files of every app.
-    pub(super) fn read_files(&mut self) -> Result<(), ConfigError> {
+    pub(super) fn read_files(&mut self, mistakes: &mut Mistakes) {
         let key = |vendor: &str, app: &str, list: &str| format!("vendors.{vendor}.apps.{app}.{list}");
         let passthroughs = [
             ("easemob", &mut self.easemob.passthrough),
@@ -164,27 +165,28 @@ impl VendorsConfig {
         ];
         for (vendor, passthrough) in passthroughs {
             if let Some(passthrough) = passthrough {
-                passthrough.read_files(&format!("vendors.{vendor}.passthrough"))?;
+                mistakes.take(passthrough.read_files(&format!("vendors.{vendor}.passthrough")));
             }
         }
         for (name, app) in &mut self.easemob.apps {
-            gather(&key("easemob", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
+            mistakes.take(gather(&key("easemob", name, "secrets"), &mut app.secrets, &app.secrets_files));
         }
         for (name, app) in &mut self.tencent.apps {
-            gather(&key("tencent", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
+            mistakes.take(gather(&key("tencent", name, "secrets"), &mut app.secrets, &app.secrets_files));
         }
         for (name, app) in &mut self.openim.apps {
-            gather(&key("openim", name, "path_tokens"), &mut app.path_tokens, &app.path_tokens_files)?;
-            gather(&key("openim", name, "basic_auth"), &mut app.basic_auth, &app.basic_auth_files)?;
+            let OpenImApp { path_tokens, path_tokens_files, basic_auth, basic_auth_files, .. } = app;
+            mistakes.take(gather(&key("openim", name, "path_tokens"), path_tokens, path_tokens_files));
+            mistakes.take(gather(&key("openim", name, "basic_auth"), basic_auth, basic_auth_files));
         }
         for (name, app) in &mut self.rongcloud.apps {
-            gather(&key("rongcloud", name, "secrets"), &mut app.secrets, &app.secrets_files)?;
-            gather(
+            let RongCloudApp { secrets, secrets_files, relay_secrets, relay_secrets_files, .. } = app;
+            mistakes.take(gather(&key("rongcloud", name, "secrets"), secrets, secrets_files));
+            mistakes.take(gather(
                 &key("rongcloud", name, "relay_secrets"),
-                &mut app.relay_secrets,
-                &app.relay_secrets_files,
-            )?;
+                relay_secrets,
+                relay_secrets_files,
+            ));
         }
-        Ok(())
     }
 }

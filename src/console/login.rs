@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use percent_encoding::percent_decode_str;
 
 use super::form::Form;
 use super::page::{Room, Visit};
@@ -69,9 +70,22 @@ fn with_cookie(mut response: Response, cookie: &str) -> Response {
     response
 }
 
-/// A path on this listener, and not `//elsewhere`.
+/// A path on this listener, and nothing that a browser or a proxy could take for another host: browsers drop tabs and line ends
+/// and read `\\` as `/`, and a proxy may decode what is encoded.
 fn is_ours(place: &str) -> bool {
-    place.starts_with('/') && !place.starts_with("//") && !place.contains('\\')
+    let mut path = place.split(['?', '#']).next().unwrap_or_default().to_owned();
+    loop {
+        let plain = path.starts_with('/') && !path.contains("//") && !path.contains('\\');
+        if !plain || path.chars().any(char::is_control) {
+            return false;
+        }
+        let Ok(decoded) = percent_decode_str(&path).decode_utf8() else { return false };
+        if decoded == path {
+            break;
+        }
+        path = decoded.into_owned();
+    }
+    !place.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
 }
 
 fn ask(visit: &Visit, back: &str, wrong: bool) -> Response {
@@ -89,4 +103,50 @@ fn ask(visit: &Visit, back: &str, wrong: bool) -> Response {
     let mut response = visit.page(Room::Login, words.login, Ok(form));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_local_path_is_gone_back_to() {
+        for local in [
+            "/",
+            "/live",
+            "/quarantine?reason=bad_signature&cursor=a1",
+            "/receipts?app=1122334455%23demo",
+            "/receipts?reader=%2F%2Fx",
+        ] {
+            assert!(is_ours(local), "{local}");
+        }
+        for other in [
+            "",
+            "live",
+            "//evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "/\r/evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\0/evil.example",
+            "/ /evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/%2F/evil.example",
+            "/%2Fevil.example",
+            "/%5Cevil.example",
+            "/%09/evil.example",
+            "/%252Fevil.example",
+            "/%25252F/evil.example",
+            "/.//evil.example",
+            "/a//evil.example",
+            "/\u{85}/evil.example",
+            "/%C2%85/evil.example",
+            "/\u{2028}/evil.example",
+            "/%ff",
+        ] {
+            assert!(!is_ours(other), "{other:?}");
+        }
+    }
 }

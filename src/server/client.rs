@@ -17,8 +17,12 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> 
     }
     let fields: Vec<&str> =
         headers.get_all("x-forwarded-for").iter().map(|field| field.to_str().unwrap_or_default()).collect();
-    for hop in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
-        let Some(address) = address(hop.trim()) else { break };
+    for hop in fields.iter().rev().flat_map(|field| field.rsplit(',')).map(str::trim) {
+        // An empty element of a list is none: <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1>
+        if hop.is_empty() {
+            continue;
+        }
+        let Some(address) = address(hop) else { break };
         client = address.to_canonical();
         if !is_trusted(client) {
             break;
@@ -58,6 +62,11 @@ mod tests {
         assert_eq!(ask("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(ask("10.0.0.1", &["198.51.100.7, unknown, 10.1.1.1"]), "10.1.1.1");
         assert_eq!(ask("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(ask("10.0.0.1", &["198.51.100.7,"]), "198.51.100.7", "an empty element is none");
+        assert_eq!(ask("10.0.0.1", &["203.0.113.9, 198.51.100.7, , ,"]), "198.51.100.7");
+        assert_eq!(ask("10.0.0.1", &["198.51.100.7", ""]), "198.51.100.7");
+        assert_eq!(ask("10.0.0.1", &["198.51.100.7", " ", "10.1.1.1"]), "198.51.100.7");
+        assert_eq!(ask("10.0.0.1", &["", ","]), "10.0.0.1");
         assert_eq!(ask("::ffff:10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
     }
 }

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod housekeeping;
+mod preflight;
 mod reload;
 mod traced;
 
@@ -31,6 +32,7 @@ use crate::spans::Spans;
 use crate::state::State;
 use delivery::Delivery;
 use housekeeping::housekeeping;
+pub use preflight::preflight;
 use reload::{reload, serve_vendors};
 
 /// The sockets, bound by the caller so that a test can choose port 0.

@@ -30,10 +30,17 @@ pub(super) async fn reload(
         let new = match new {
             Ok(new) => new,
             Err(error) => {
-                tracing::error!(%error, "the configuration was not taken over; the old one stays");
+                // A line each: a line of the log reads alone.
+                for error in error.mistakes() {
+                    tracing::error!(%error, "the configuration was not taken over; the old one stays");
+                }
                 continue;
             }
         };
+        if let Some(error) = takes_all_away(&current, &new) {
+            tracing::error!(error, "the configuration was not taken over; the old one stays");
+            continue;
+        }
         match serve_vendors(&new, &metrics) {
             Ok(served) => door.replace(served),
             Err(error) => {
@@ -57,9 +64,23 @@ pub(super) async fn reload(
         for (section, _) in unchanged.iter().filter(|(_, unchanged)| !unchanged) {
             tracing::warn!("[{section}] has changed; that takes effect with a restart");
         }
+        for lost in current.taken_away_by(&new) {
+            tracing::warn!(
+                "the new configuration takes away {lost}: callbacks that need it are refused from now on"
+            );
+        }
         tracing::info!("the vendors' apps and secrets are those of the new configuration");
-        current.vendors = new.vendors;
+        current.take_over(new);
     }
+}
+
+/// Why a configuration is not believed: what an editor, a template or a full disk has left of a file would take every callback
+/// away, with a 404 for an answer that no vendor repeats.
+fn takes_all_away(current: &Config, new: &Config) -> Option<&'static str> {
+    if new.is_empty_file() && !current.is_empty_file() {
+        return Some("the configuration file is empty");
+    }
+    new.serves_nobody().then_some("no vendor has an app in it, so every callback would be answered 404")
 }
 
 /// The vendors of a configuration, ready to be served.
@@ -73,38 +94,14 @@ pub(super) fn serve_vendors(config: &Config, metrics: &Metrics) -> Result<Served
 
 /// What an operator should know at every start and with every new configuration.
 fn warn_about(config: &Config, vendors: &Vendors) {
-    if vendors.routes().is_empty() {
-        tracing::warn!("no vendor has an app configured, so every callback is answered 404");
-    }
     for route in vendors.routes() {
         tracing::info!(vendor = %route.vendor.name(), apps = ?route.vendor.apps(), "serving /webhooks/{}", route.path);
     }
-    for (name, _) in config.vendors.openim.apps.iter().filter(|(_, app)| app.allow_unauthenticated) {
-        tracing::warn!(
-            "vendors.openim.apps.{name}.allow_unauthenticated = true: anybody who reaches this port can make up reads"
-        );
-    }
-    for (name, _) in config.vendors.tencent.apps.iter().filter(|(_, app)| app.secrets.is_empty()) {
-        tracing::warn!(
-            "vendors.tencent.apps.{name} has no callback token: anybody who knows the SdkAppid can make up reads"
-        );
-    }
-    let test_only = config
-        .vendors
-        .secret_lists()
-        .iter()
-        .any(|(.., secrets)| secrets.iter().any(|secret| secret.expose().starts_with("test-only-")));
-    if test_only {
-        tracing::warn!(
-            "this configuration has test-only secrets that everybody knows; it is for trying things out, not for \
-             production"
-        );
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
     }
     if config.delivery.ack_after == AckAfter::Sinks {
         tracing::info!("no journal: vendors are answered when every sink has their receipts");
-    }
-    if config.sinks.is_empty() {
-        tracing::warn!("no sink is configured: receipts stay in the journal");
     }
 }
 

@@ -120,7 +120,7 @@ fn an_address_in_use_is_69() {
     let config = write_config(other.path());
     let taken = process.public.to_string();
     let output = readhook()
-        .args(["--config", config.to_str().unwrap()])
+        .args(["serve", "--config", config.to_str().unwrap()])
         .env("READHOOK__SERVER__LISTEN", &taken)
         .output()
         .unwrap();
@@ -212,4 +212,280 @@ async fn receipts_are_replayed_with_and_without_a_running_service() {
     ] {
         assert_eq!(errand(None, wrong).status.code(), Some(64), "{wrong:?}");
     }
+}
+
+#[test]
+fn the_program_by_its_name_alone_is_its_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = readhook().current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    let help = text(&output.stdout);
+    for word in [
+        "Service:",
+        "Repair:",
+        "Examples:",
+        "readhook serve --config",
+        "rebuild-state",
+        "completions",
+        "Exit codes",
+    ] {
+        assert!(help.contains(word), "{word:?} is not in\n{help}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is started");
+    let unclear = run(&["--config", "config/demo.toml"]);
+    assert_eq!(unclear.status.code(), Some(64));
+    assert!(text(&unclear.stderr).contains("readhook serve"), "{}", text(&unclear.stderr));
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_of_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("rebuild-state"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "cmd"]).status.code(), Some(64));
+    let page = run(&["man"]);
+    assert_eq!(page.status.code(), Some(0));
+    assert!(text(&page.stdout).contains(".TH readhook 1") && text(&page.stdout).contains("serve"));
+    let page = run(&["man", "replay"]);
+    assert!(text(&page.stdout).contains("\\-\\-sink"), "{}", text(&page.stdout));
+    let unknown = run(&["man", "rplay"]);
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(text(&unknown.stderr).contains("replay"));
+}
+
+/// The demo's configuration in `dir` with something else in it.
+fn changed(dir: &std::path::Path, change: impl Fn(String) -> String) -> std::path::PathBuf {
+    let file = write_config(dir);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, change(text)).unwrap();
+    file
+}
+
+#[test]
+fn check_says_everything_that_serve_would_warn_of_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = changed(dir.path(), |_| {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"short\"\n\
+             [journal]\npath = \"{}/new/readhook.db\"\n[vendors.easemob.apps.a]\nappkey = \"demo\"\n\
+             secrets = [\"hunter2 \"]\n[vendors.openim.apps.o]\nallow_unauthenticated = true\n\
+             [vendors.tencent.apps.t]\nsdk_app_id = \"1\"\n",
+            dir.path().display()
+        )
+    });
+    let warned = [
+        "vendors.easemob.apps.a.appkey",
+        "vendors.easemob.apps.a.secrets[0]",
+        "admin.token",
+        "vendors.openim.apps.o.allow_unauthenticated",
+        "vendors.tencent.apps.t has no callback token",
+        "no sink is configured",
+        "READHOOK_SERVER__LISTEN",
+    ];
+    let mut command = readhook();
+    command.args(["check", "--config", config.to_str().unwrap()]).env("READHOOK_SERVER__LISTEN", "x");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning")).collect();
+    for word in warned {
+        assert!(warnings.iter().any(|warning| warning.contains(word)), "{word:?} is not in\n{said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(!dir.path().join("new").exists(), "it changes nothing");
+
+    // What `serve` prints at its start is the same.
+    let log = dir.path().join("log");
+    let mut serve = readhook();
+    serve.args(["serve", "--config", config.to_str().unwrap()]).env("READHOOK_SERVER__LISTEN", "x");
+    let mut serving = serve.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !std::fs::read_to_string(&log).unwrap().contains("callbacks on http://") {
+        assert!(begun.elapsed() < PATIENCE, "it should start");
+    }
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    let of_serve: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(of_serve.len(), warnings.len(), "{of_serve:#?}\n{warnings:#?}");
+    for word in warned {
+        assert!(of_serve.iter().any(|warning| warning.contains(word)), "{word:?} is not in\n{log}");
+    }
+}
+
+#[test]
+fn check_refuses_what_serve_refuses_with_the_same_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::fs::write(dir.path().join("plain"), "a file").unwrap();
+    let beneath = dir.path().join("plain/readhook.db");
+    let replaced = |from: &'static str, to: String| move |text: String| text.replace(from, &to);
+    let journal = dir.path().join("readhook.db").to_str().unwrap().to_owned();
+    let listen = "[server]\nlisten = \"127.0.0.1:0\"";
+    type Change = Box<dyn Fn(String) -> String>;
+    let cases: [(&str, i32, Change); 5] = [
+        (
+            "a folder that is none",
+            74,
+            Box::new(move |text| text.replace(&journal, beneath.to_str().unwrap())),
+        ),
+        ("server.listen", 69, Box::new(replaced(listen, format!("[server]\nlisten = \"127.0.0.1:{port}\"")))),
+        ("server.listen", 74, Box::new(replaced(listen, "[server]\nlisten = \"192.0.2.1:8080\"".to_owned()))),
+        ("journal.path", 78, Box::new(|text| text.replace("readhook.db", ""))),
+        (
+            "vendors.tencent.passthrough.url",
+            78,
+            Box::new(|text| {
+                let text = text.replace("127.0.0.1:0", "127.0.0.1:4711").replacen(
+                    "127.0.0.1:4711",
+                    "127.0.0.1:4712",
+                    1,
+                );
+                format!("{text}\n[vendors.tencent.passthrough]\nurl = \"http://localhost:4711/\"\n")
+            }),
+        ),
+    ];
+    for (what, code, change) in cases {
+        let config = changed(dir.path(), change);
+        for command in ["check", "serve"] {
+            let output = run(&[command, "--config", config.to_str().unwrap()]);
+            let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+            assert_eq!(output.status.code(), Some(code), "{command}, {what}: {said}");
+            assert!(what.contains(' ') || said.contains(what), "{command}, {what}: {said}");
+        }
+    }
+}
+
+#[test]
+fn check_beside_a_running_service_says_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    let process = Process::start(&config);
+    let check = |config: &std::path::Path| {
+        let mut command = readhook();
+        command.args(["check", "--config", config.to_str().unwrap()]);
+        command.env("READHOOK__SERVER__LISTEN", process.public.to_string());
+        command.env("READHOOK__ADMIN__LISTEN", process.admin.to_string());
+        command.output().unwrap()
+    };
+    let output = check(&config);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("held by a running readhook").count(), 2, "{said}");
+    assert!(said.contains("held by a running process"), "{said}");
+    let other = tempfile::tempdir().unwrap();
+    let output = check(&write_config(other.path()));
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("another readhook"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn commands_that_need_a_running_service_say_so_in_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for arguments in [
+        &["tail"][..],
+        &[
+            "readers",
+            "--vendor",
+            "easemob",
+            "--app",
+            "1122334455#demo",
+            "--conversation",
+            "g",
+            "--message-id",
+            "1",
+        ],
+    ] {
+        let mut command = readhook();
+        command.args(arguments).args(["--config", config.to_str().unwrap()]);
+        let output = command.env("READHOOK__ADMIN__LISTEN", &free).output().unwrap();
+        let said = text(&output.stderr);
+        assert_ne!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        for word in [free.as_str(), "refused", "readhook serve"] {
+            assert!(said.contains(word), "{word:?} is not in {said}");
+        }
+    }
+}
+
+/// Starts the service with its log in a file, and waits until it listens.
+fn logged(config: &std::path::Path, log: &std::path::Path) -> (std::process::Child, std::net::SocketAddr) {
+    let mut command = readhook();
+    command.args(["serve", "--config", config.to_str().unwrap()]).stdout(std::process::Stdio::null());
+    let child = command.stderr(std::fs::File::create(log).unwrap()).spawn().unwrap();
+    let line = wait_for(log, "callbacks on http://");
+    let address = line.split_once("callbacks on http://").unwrap().1.split(',').next().unwrap();
+    (child, address.parse().unwrap())
+}
+
+/// Waits for a line of a log.
+fn wait_for(log: &std::path::Path, words: &str) -> String {
+    let begun = std::time::Instant::now();
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        if let Some(line) = text.lines().find(|line| line.contains(words)) {
+            return line.to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{words:?} should be in\n{text}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hangup_with_nobody_left_keeps_the_old_configuration_and_what_goes_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = changed(dir.path(), |text| {
+        text.replace("\"test-only-easemob-secret\"", "\"test-only-easemob-secret\", \"test-only-second\"")
+    });
+    let whole = std::fs::read_to_string(&file).unwrap();
+    assert!(whole.contains("test-only-second"));
+    let log = dir.path().join("log");
+    let (mut child, public) = logged(&file, &log);
+    let post = async |number: u64, secret: &str| {
+        let callback = easemob_signed_with(number, secret);
+        exchange(public, Method::POST, &callback.target, &[], callback.body.into_bytes()).await.status
+    };
+    let hangup = || {
+        let sent = std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    assert_eq!(post(1, EASEMOB_SECRET).await, 200);
+
+    for (content, words) in [
+        ("", "the configuration file is empty"),
+        ("# nothing but a comment\n", "the configuration file is empty"),
+        ("[server]\nlisten = \"127.0.0.1:0\"\n", "no vendor has an app in it"),
+        ("[vendors.easemob]\nban_guard = 3\n", "no vendor has an app in it"),
+    ] {
+        std::fs::write(&log, "").unwrap();
+        std::fs::write(&file, content).unwrap();
+        hangup();
+        let line = wait_for(&log, words);
+        assert!(line.contains("ERROR") && line.contains("the old one stays"), "{line}");
+    }
+    assert_eq!(post(2, EASEMOB_SECRET).await, 200, "the old configuration stays");
+
+    // Two secrets and a vendor go: applied, and named without a value.
+    std::fs::write(&log, "").unwrap();
+    let less = whole.replace("\"test-only-easemob-secret\", ", "");
+    let (before, after) = less.split_once("[vendors.tencent.apps.demo]").unwrap();
+    let after = after.split_once("\n[").unwrap().1;
+    std::fs::write(&file, format!("{before}\n[{after}")).unwrap();
+    hangup();
+    wait_for(&log, "are those of the new configuration");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let warned = |words: &str| text.lines().any(|line| line.contains(" WARN ") && line.contains(words));
+    assert!(warned("vendors.easemob.apps.demo.secrets[0]"), "{text}");
+    assert!(warned("vendors.tencent, with its apps demo"), "{text}");
+    assert!(!text.contains("test-only-easemob") && !text.contains("test-only-second"), "{text}");
+    assert_eq!(post(3, EASEMOB_SECRET).await, 401, "a leaked secret can be taken away");
+    assert_eq!(post(4, "test-only-second").await, 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

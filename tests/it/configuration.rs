@@ -287,3 +287,286 @@ fn a_secret_is_not_in_the_debug_print() {
     let config = load(Some(Path::new(&repository("config/demo.toml"))), &Environment::new()).unwrap();
     assert!(!format!("{config:?}").contains("test-only"));
 }
+
+/// The error as a whole, with the file's own name taken out.
+fn mistakes(text: &str, environment: &[(&str, &str)]) -> String {
+    with(text, environment).map(|_| ()).expect_err(text)
+}
+
+#[test]
+fn a_mistake_names_file_line_key_what_is_expected_and_what_was_meant() {
+    let cases: [(&str, &[&str]); 28] = [
+        (
+            "[server]\nlisten_ = \"x\"",
+            &["readhook.toml`, line 2", "server.listen_", "did you mean `listen`?"],
+        ),
+        ("\n\n[sever]\nlisten = \"x\"", &["line 3", "sever", "did you mean `server`?"]),
+        ("[server]\nretention_days = 3", &["line 2", "did you mean `journal.retention_days`?"]),
+        ("[server]\ncolour = 3", &["line 2", "[server] takes", "`listen`", "`max_connections`"]),
+        ("[vendors.easymob.apps.a]\nappkey = \"a#b\"", &["did you mean `easemob`?"]),
+        (
+            "[vendors.easemob.apps.a]\nappkey = \"a#b\"\nsecret = [\"x\"]",
+            &["line 3", "vendors.easemob.apps.a.secret", "did you mean `secrets`?"],
+        ),
+        ("[sinks.a]\ntype = \"file\"\npaht = \"x\"", &["line 3", "did you mean `path`?"]),
+        ("[sinks.a]\ntype = \"fille\"", &["line 2", "`fille`", "did you mean `file`?"]),
+        ("[server]\nlisten = 8080", &["line 2", "an address and a port", "listen = \"0.0.0.0:8080\""]),
+        ("[server]\nlisten = \"localhost\"", &["line 2", "port is missing", "listen = \"0.0.0.0:8080\""]),
+        ("[server]\nbody_limit_bytes = -1", &["line 2", "a whole number, 1 or more", "1048576"]),
+        ("[server]\nbody_limit_bytes = \"1MiB\"", &["line 2", "a whole number", "1048576"]),
+        ("[server]\nbody_limit_bytes = 1.5", &["line 2", "a whole number", "1048576"]),
+        ("[journal]\nretention_days = 99999999999", &["line 2", "0 to 4294967295"]),
+        ("[journal]\nretention_days = true", &["line 2", "a whole number", "retention_days = 30"]),
+        ("[delivery]\nack_after = \"sink\"", &["line 2", "`journal`, `sinks`", "did you mean `sinks`?"]),
+        ("[delivery]\ndrain_seconds = \"10s\"", &["line 2", "a whole number", "drain_seconds = 10"]),
+        ("[log]\nformat = \"yaml\"", &["line 2", "`text`, `json`"]),
+        ("[state]\nenabled = \"yes\"", &["line 2", "`true` or `false`"]),
+        (
+            "[server]\ntrusted_proxies = [\"10.0.0.0/8\",\n  \"10.0.0\"]",
+            &["line 3", "trusted_proxies[1]", "CIDR"],
+        ),
+        ("[server]\ntrusted_proxies = 10", &["line 2", "a list of addresses", "[\"10.0.0.0/8\"]"]),
+        ("server = 3", &["line 1", "[server]", "section"]),
+        ("[admin.token]\nx = 1", &["line 1", "admin.token", "a text in quotes"]),
+        ("[vendors.tencent.apps.a]\nsecrets = [\"x\"]", &["line 1", "sdk_app_id", "required", "1400000000"]),
+        ("[vendors.openim.passthrough]\ntimeout_ms = 5", &["line 1", "url", "required", "https://"]),
+        ("[journal]\npath = \"\"", &["line 2", "journal.path", "empty", "data/readhook.db"]),
+        ("[journal]\npath = \"data/\"", &["line 2", "journal.path", "folder", "data/readhook.db"]),
+        ("[admin]\ntoken = \"${A:-b}\"", &["line 2", "admin.token", "default"]),
+    ];
+    for (text, words) in cases {
+        let error = mistakes(text, &[]);
+        for word in words {
+            assert!(error.contains(word), "{text:?} gives {error:?}, without {word:?}");
+        }
+        for inside in
+            ["enum ", "variant", "constructor", "64-bit", "64 bit", "integer", "deserial", "usize", "u32"]
+        {
+            assert!(!error.contains(inside), "{text:?} gives {error:?}, with {inside:?}");
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_named_in_one_run_in_the_order_of_the_file() {
+    let text = "
+[server]
+listen = \"nowhere\"
+listem = 1
+body_limit_bytes = \"many\"
+[delivery]
+ack_after = \"sink\"
+[vendors.easemob.apps.a]
+secrets = [\"${NOPE}\"]
+secretes = 1
+[vendors.tencent.apps.b]
+sdk_app_id = \"1\"
+secrets_files = [\"/no/such/file\"]
+[vendors.openim.apps.c]
+[sinks.d]
+type = \"file\"
+pth = \"x\"
+[sinks.e]
+type = \"stdout\"
+batch = 0
+from = \"end\"
+";
+    let error = mistakes(text, &[("READHOOK__JOURNAL__RETENTION", "x"), ("READHOOK__ADMIN__LISTEN", "::")]);
+    let lines: Vec<&str> = error.lines().skip(1).collect();
+    let expected = [
+        "line 3: server.listen:",
+        "line 4: server.listem:",
+        "line 5: server.body_limit_bytes:",
+        "line 7: delivery.ack_after:",
+        "line 8: vendors.easemob.apps.a.appkey:",
+        "line 9: vendors.easemob.apps.a.secrets[0]:",
+        "line 10: vendors.easemob.apps.a.secretes:",
+        "line 13: vendors.tencent.apps.b.secrets_files[0]:",
+        "line 14: vendors.openim.apps.c.path_tokens:",
+        "line 15: sinks.d.path:",
+        "line 17: sinks.d.pth:",
+        "line 20: sinks.e.batch:",
+        "line 21: sinks.e.from:",
+        "environment variable `READHOOK__ADMIN__LISTEN`: admin.listen:",
+        "environment variable `READHOOK__JOURNAL__RETENTION`: journal.retention:",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{error}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.contains(expected), "{line:?} is not {expected:?} in\n{error}");
+    }
+    assert!(error.contains("15 mistakes"), "{error}");
+}
+
+#[test]
+fn localhost_is_a_place_to_listen() {
+    let config =
+        with("[server]\nlisten = \"localhost:8080\"\n[admin]\nlisten = \"localhost:9090\"", &[]).unwrap();
+    assert_eq!(config.server.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().unwrap());
+}
+
+#[test]
+fn a_variable_with_the_prefix_that_fits_no_setting_is_an_error() {
+    for (variable, meant) in [
+        ("READHOOK__SERVER__LISTEM", "did you mean `READHOOK__SERVER__LISTEN`?"),
+        ("READHOOK__SERVER_LISTEN", "did you mean `READHOOK__SERVER__LISTEN`?"),
+        ("READHOOK__LISTEN", "did you mean `READHOOK__SERVER__LISTEN`?"),
+        ("READHOOK___SERVER__LISTEN", "READHOOK___SERVER__LISTEN"),
+        ("READHOOK__", "unknown setting"),
+        ("READHOOK__SERVER__LISTEN__PORT", "READHOOK__SERVER__LISTEN__PORT"),
+        ("READHOOK__SERVER__BODY-LIMIT-BYTES", "did you mean `READHOOK__SERVER__BODY_LIMIT_BYTES`?"),
+        ("READHOOK__SINKS__A__COLOUR", "unknown setting"),
+        ("READHOOK__SERVER", "section"),
+        (
+            "READHOOK__VENDORS__EASEMOB__APPS__A__APP_KEY",
+            "did you mean `READHOOK__VENDORS__EASEMOB__APPS__A__APPKEY`?",
+        ),
+    ] {
+        let error = mistakes("[sinks.a]\ntype = \"stdout\"\n", &[(variable, "hunter2")]);
+        assert!(error.contains(variable) && error.contains(meant), "{variable}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let error = mistakes("", &[("READHOOK__SERVER", "x"), ("READHOOK__SERVER__LISTEN", "[::1]:1")]);
+    assert!(error.contains("`READHOOK__SERVER`"), "{error}");
+    let error =
+        mistakes("", &[("readhook__server__listen", "[::1]:1"), ("READHOOK__SERVER__LISTEN", "[::1]:1")]);
+    assert!(
+        error.contains("readhook__server__listen") && error.contains("READHOOK__SERVER__LISTEN"),
+        "{error}"
+    );
+}
+
+#[test]
+fn other_variables_are_ignored_with_a_warning_where_one_looks_like_a_setting() {
+    let kubernetes = [
+        ("READHOOK_SERVICE_HOST", "10.0.0.1"),
+        ("READHOOK_SERVICE_PORT", "8080"),
+        ("READHOOK_SERVICE_PORT_HTTP", "8080"),
+        ("READHOOK_PORT", "tcp://10.0.0.1:8080"),
+        ("READHOOK_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("READHOOK_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("READHOOK_ADMIN_PORT_9090_TCP_PROTO", "tcp"),
+        ("READHOOK_ADMIN_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let heard = |environment: &[(&str, &str)]| with("", environment).unwrap().warnings();
+    let nothing = heard(&[]);
+    assert_eq!(heard(&kubernetes), nothing);
+    for variable in [
+        "READHOOK_SERVER__LISTEN",
+        "READHOOK_SERVER_LISTEN",
+        "READHOOKSERVER__LISTEN",
+        "READHOOK-SERVER__LISTEN",
+        "READHOK__SERVER__LISTEN",
+        "READ_HOOK__SERVER__LISTEN",
+        "READHOOK_VENDORS__EASEMOB__APPS__DEMO__SECRETS",
+    ] {
+        let warnings = heard(&[(variable, "hunter2")]);
+        assert_eq!(warnings.len(), nothing.len() + 1, "{variable}: {warnings:?}");
+        assert!(warnings[0].contains(variable) && warnings[0].contains("`READHOOK__"), "{warnings:?}");
+        assert!(!warnings[0].contains("hunter2"), "{warnings:?}");
+    }
+}
+
+#[test]
+fn what_can_be_served_and_is_worth_a_second_look_is_a_warning() {
+    for (text, words) in [
+        ("", ["no vendor", "404"]),
+        (
+            "[vendors.easemob.apps.a]\nappkey = \"demo\"\nsecrets = [\"hunter2\"]",
+            ["vendors.easemob.apps.a.appkey", "org#app"],
+        ),
+        (
+            "[vendors.easemob.apps.a]\nappkey = \"a#b\"\nsecrets = [\"x\", \"hunter2 \"]",
+            ["vendors.easemob.apps.a.secrets[1]", "white space"],
+        ),
+        (
+            "[vendors.rongcloud.apps.a]\napp_key = \" k\"\nsecrets = [\"hunter2\"]",
+            ["vendors.rongcloud.apps.a.app_key", "white space"],
+        ),
+        (
+            "[vendors.openim.apps.a]\npath_tokens = [\"hunter2\"]",
+            ["vendors.openim.apps.a.path_tokens[0]", "22 characters"],
+        ),
+        (
+            "[vendors.openim.apps.a]\nbasic_auth = [\"u:hunter2\"]",
+            ["vendors.openim.apps.a.basic_auth[0]", "22 characters"],
+        ),
+        ("[admin]\ntoken = \"hunter2\"", ["admin.token", "22 characters"]),
+        ("[vendors.openim.apps.a]\nallow_unauthenticated = true", ["vendors.openim.apps.a", "anybody"]),
+    ] {
+        let warnings = with(text, &[]).unwrap().warnings();
+        let found = warnings.iter().any(|warning| words.iter().all(|word| warning.contains(word)));
+        assert!(found, "{text:?} gives {warnings:?}");
+        assert!(!warnings.concat().contains("hunter2"), "{warnings:?}");
+    }
+    let long =
+        "[vendors.openim.apps.a]\npath_tokens = [\"0123456789abcdefghijkl\"]\n[sinks.s]\ntype = \"stdout\"";
+    assert_eq!(with(long, &[]).unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_passthrough_to_readhook_itself_is_refused() {
+    let text = |listen: &str, url: &str| {
+        format!("[server]\nlisten = \"{listen}\"\n[vendors.tencent.passthrough]\nurl = \"{url}\"\n")
+    };
+    for (listen, url) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/webhooks/tencent"),
+        ("127.0.0.1:8080", "http://localhost:8080/x"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080/x"),
+        ("0.0.0.0:8080", "http://[::ffff:127.0.0.1]:8080/x"),
+        ("[::]:8080", "http://[::1]:8080/x"),
+        ("0.0.0.0:80", "http://localhost/x"),
+        ("127.0.0.1:1", "http://127.0.0.1:9090/x"),
+    ] {
+        let error = mistakes(&text(listen, url), &[]);
+        assert!(error.contains("line 4: vendors.tencent.passthrough.url"), "{url}: {error}");
+    }
+    for (listen, url) in [
+        ("0.0.0.0:8080", "http://127.0.0.1:8081/x"),
+        ("0.0.0.0:8080", "http://192.0.2.1:8080/x"),
+        ("127.0.0.1:8080", "https://im.example.com:8080/x"),
+    ] {
+        assert!(with(&text(listen, url), &[]).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn what_a_new_configuration_takes_away_is_named_without_a_value() {
+    let old = "
+[vendors.easemob.apps.a]
+appkey = \"o#a\"
+secrets = [\"hunter2\", \"kept\"]
+[vendors.easemob.apps.b]
+appkey = \"o#b\"
+secrets = [\"hunter3\"]
+[vendors.tencent.apps.t]
+sdk_app_id = \"1\"
+[vendors.openim.apps.o]
+path_tokens = [\"hunter4\"]
+allowed_ips = [\"10.0.0.0/8\", \"192.0.2.1\"]
+[vendors.openim.passthrough]
+url = \"http://192.0.2.9/\"
+";
+    let new = "
+[vendors.easemob.apps.renamed]
+appkey = \"o#a\"
+secrets = [\"kept\", \"new\"]
+[vendors.openim.apps.o]
+path_tokens = [\"other\"]
+allowed_ips = [\"192.0.2.1\"]
+";
+    let (old, new) = (with(old, &[]).unwrap(), with(new, &[]).unwrap());
+    let lost = old.taken_away_by(&new);
+    assert_eq!(
+        lost,
+        [
+            "vendors.easemob.apps.a.secrets[0]",
+            "vendors.easemob.apps.b",
+            "vendors.tencent, with its apps t",
+            "vendors.openim.apps.o.path_tokens[0]",
+            "vendors.openim.apps.o.allowed_ips[0]",
+            "vendors.openim.passthrough",
+        ]
+    );
+    assert!(new.taken_away_by(&new).is_empty());
+}

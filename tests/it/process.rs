@@ -48,14 +48,14 @@ impl Process {
     /// Starts it and waits for the line that says where it listens.
     pub(crate) fn start(config: &Path) -> Self {
         let mut command = readhook();
-        command.arg("--config").arg(config);
+        command.arg("serve").arg("--config").arg(config);
         Self::start_by(command)
     }
 
     /// Starts it with more in its environment.
     pub(crate) fn start_with(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = readhook();
-        command.envs(environment.iter().copied()).arg("--config").arg(config);
+        command.envs(environment.iter().copied()).arg("serve").arg("--config").arg(config);
         Self::start_by(command)
     }
 
@@ -132,7 +132,7 @@ pub(crate) fn mebibytes(id: u32, line: &str) -> u64 {
 
 fn shell(mut shell: Command, preparation: &str, config: &Path) -> Command {
     shell.env_clear().env("PATH", SYSTEM_PATH).stdin(Stdio::null());
-    shell.args(["-ec", &format!("{preparation}\nexec \"$0\" --config \"$1\"")]);
+    shell.args(["-ec", &format!("{preparation}\nexec \"$0\" serve --config \"$1\"")]);
     shell.arg(env!("CARGO_BIN_EXE_readhook")).arg(config);
     shell
 }

@@ -132,6 +132,7 @@ const MAY_USE: [(&str, &[&str]); 30] = [
             "Listeners",
             "RunError",
             "Signals",
+            "preflight",
             "run",
         ],
     ),

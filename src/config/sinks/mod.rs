@@ -24,7 +24,8 @@ pub use nats::NatsSink;
 pub use postgres::PostgresSink;
 pub use tls::TlsFiles;
 
-use super::{ConfigError, Secret};
+use super::error::Mistakes;
+use super::{ConfigError, Secret, catalog};
 use settings::Settings;
 
 /// One sink.
@@ -117,19 +118,71 @@ impl Timeout {
     }
 }
 
-/// Reads every sink's section by its type.
+/// Reads every sink's section by its type. What cannot be read is reported and taken out, and the rest is read again: so all
+/// mistakes are found. `spell` writes a setting's full name as its place wants it.
 pub(super) fn read(
     sections: BTreeMap<String, config::Value>,
-) -> Result<BTreeMap<String, SinkConfig>, ConfigError> {
-    sections.into_iter().map(|(name, section)| Ok((name.clone(), read_one(&name, section)?))).collect()
+    mistakes: &mut Mistakes,
+    spell: &dyn Fn(&str) -> String,
+) -> BTreeMap<String, SinkConfig> {
+    let mut sinks = BTreeMap::new();
+    for (name, mut section) in sections {
+        // Each turn takes out one setting or puts one in.
+        for _ in 0..MOST_TURNS {
+            match read_one(&name, section.clone(), mistakes, spell) {
+                Ok(sink) => {
+                    sinks.insert(name, sink);
+                    break;
+                }
+                Err(error) => {
+                    let wrong = error.mistakes().first().map(|mistake| mistake.key().to_owned());
+                    mistakes.add(error);
+                    if wrong.and_then(|key| without(&mut section, &key)).is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    sinks
 }
 
-fn read_one(name: &str, section: config::Value) -> Result<SinkConfig, ConfigError> {
+const MOST_TURNS: usize = 64;
+
+/// Takes a setting out, so that the rest can be read; or puts one there to go on with, where it is missing and required.
+fn without(section: &mut config::Value, key: &str) -> Option<()> {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let name = name.split('[').next().unwrap_or(name);
+    let config::ValueKind::Table(table) = &mut section.kind else { return None };
+    let taken =
+        [name.to_owned(), format!("{name}_file"), format!("{name}_files")].map(|name| table.remove(&name));
+    if taken.iter().any(Option::is_some) {
+        return Some(());
+    }
+    let scheme = table.get("type").map(ToString::to_string);
+    let stand_in: config::Value = match name {
+        "url" => format!("{}://missing.invalid", scheme?).into(),
+        "path" => "missing".into(),
+        "brokers" => "missing.invalid:9092".into(),
+        _ => return None,
+    };
+    table.insert(name.to_owned(), stand_in);
+    Some(())
+}
+
+fn read_one(
+    name: &str,
+    section: config::Value,
+    mistakes: &mut Mistakes,
+    spell: &dyn Fn(&str) -> String,
+) -> Result<SinkConfig, ConfigError> {
     let mut settings = Settings::of(name, section)?;
     let word: Option<String> = settings.take("type")?;
     let word = word.ok_or_else(|| settings.wrong("type", format!("required: one of {}", words())))?;
     let Some((_, left_out)) = TYPES.iter().find(|(known, _)| *known == word) else {
-        let problem = format!("no sink has the type `{word}`; there are {}", words());
+        let near = catalog::nearest(&word, TYPES.iter().map(|(known, _)| *known));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let problem = format!("no sink has the type `{word}`; there are {}{near}", words());
         return Err(settings.wrong("type", problem));
     };
     if let Some(feature) = left_out {
@@ -150,7 +203,7 @@ fn read_one(name: &str, section: config::Value) -> Result<SinkConfig, ConfigErro
         "postgres" => SinkKind::Postgres(PostgresSink::read(&mut settings)?),
         _ => SinkKind::File { path: file_path(&mut settings)? },
     };
-    settings.end()?;
+    settings.end(mistakes, spell);
     Ok(SinkConfig { batch: batch.unwrap_or(DEFAULT_BATCH), from, kind })
 }
 

@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::error::Mistakes;
 use crate::config::section::read_section;
-use crate::config::{ConfigError, Secret, secret};
+use crate::config::{ConfigError, Mistake, Secret, catalog, secret};
 
 /// What stands in `[sinks.<name>]` and has not been read yet.
 pub(super) struct Settings {
     key: String,
     rest: config::Map<String, config::Value>,
+    /// The names that this type of sink has asked for.
+    asked: Vec<String>,
 }
 
 /// A list as [`secret::list`] reads it.
@@ -26,7 +29,7 @@ impl Settings {
     pub(super) fn of(name: &str, section: config::Value) -> Result<Self, ConfigError> {
         let key = format!("sinks.{name}");
         let rest = section.into_table().map_err(|_| ConfigError::setting(&key, "a section belongs here"))?;
-        Ok(Self { key, rest })
+        Ok(Self { key, rest, asked: Vec::new() })
     }
 
     /// The full name of one of its keys.
@@ -42,6 +45,7 @@ impl Settings {
     /// A value, if there is one.
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ConfigError> {
         let key = self.key(name);
+        self.asked.push(name.to_owned());
         self.rest.remove(name).map(|value| read_section(&key, value)).transpose()
     }
 
@@ -93,10 +97,16 @@ impl Settings {
         Ok(secrets)
     }
 
-    /// Complains of every key that nobody has taken.
-    pub(super) fn end(self) -> Result<(), ConfigError> {
-        let mut keys: Vec<String> = self.rest.keys().map(|name| self.key(name)).collect();
-        keys.sort();
-        if keys.is_empty() { Ok(()) } else { Err(ConfigError::Unknown { keys }) }
+    /// Complains of every key that nobody has taken. `spell` writes a setting's full name as its place wants it.
+    pub(super) fn end(self, mistakes: &mut Mistakes, spell: &dyn Fn(&str) -> String) {
+        for name in self.rest.keys() {
+            let key = self.key(name);
+            let spelled = |meant: &str| {
+                let whole = spell(meant);
+                if whole == meant { meant.rsplit('.').next().unwrap_or(meant).to_owned() } else { whole }
+            };
+            let advice = catalog::advice(&key, Some(&self.asked), &spelled);
+            mistakes.add(Mistake::unknown(key, &advice));
+        }
     }
 }
