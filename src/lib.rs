@@ -24,6 +24,7 @@ mod ban_guard;
 mod callback_log;
 mod clock;
 mod console;
+mod files;
 mod ingest;
 mod log_limit;
 mod passthrough;

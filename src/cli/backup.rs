@@ -56,13 +56,13 @@ pub(super) fn backup(file: Option<&Path>, place: &Where) -> Exit {
     }
 }
 
-fn configured(file: Option<&Path>) -> Result<PathBuf, Exit> {
+pub(super) fn configured(file: Option<&Path>) -> Result<PathBuf, Exit> {
     let config = load(file).map_err(|error| {
         complain(&error);
         Exit::Config
     })?;
     if config.delivery.ack_after == AckAfter::Sinks {
-        say("delivery.ack_after is \"sinks\": there is no journal to back up");
+        say("delivery.ack_after is \"sinks\": there is no journal");
         return Err(Exit::Usage);
     }
     Ok(config.journal.path)

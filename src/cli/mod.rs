@@ -15,6 +15,7 @@ mod plain;
 mod readers;
 mod rebuild;
 mod requeue;
+mod restore;
 mod schema;
 mod serve;
 mod simulate;
@@ -161,6 +162,8 @@ Examples:
 Example:
   readhook backup --to /backup/readhook-$(date +%F).db")]
     Backup(backup::Where),
+    /// Put a backup in the place of the journal; no service may run. The old journal is kept.
+    Restore(restore::RestoreArgs),
     /// Send callbacks as a vendor would, correctly signed, and say how they were answered: to try a receiver, and to load it.
     Simulate(Box<simulate::What>),
     /// Ask the running service whether it is ready; for Docker's HEALTHCHECK.
@@ -245,6 +248,7 @@ pub fn main() -> ExitCode {
         Command::Tail(which) => tail::tail(file.as_deref(), &which),
         Command::Export(which) => export::export(file.as_deref(), &which),
         Command::Backup(place) => backup::backup(file.as_deref(), &place),
+        Command::Restore(arguments) => restore::restore(file.as_deref(), &arguments),
         Command::Simulate(what) => simulate::simulate(file.as_deref(), *what),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man { of } => man::man(of.as_deref()),

@@ -76,7 +76,7 @@ async fn by_the_service(config: &Config) -> Result<u64, BoxError> {
 /// Does it in this process, which holds the journal meanwhile.
 async fn here(config: &Config) -> Result<u64, BoxError> {
     let journal = Journal::open(&config.journal, &Metrics::new()?)?;
-    let (state, walker) = State::of(&journal, &config.journal.path)?;
+    let (state, walker) = State::of(&journal, journal.path())?;
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(walker.run(stop.clone()));
     let head = journal.head();

@@ -86,7 +86,7 @@ async fn by_the_service(config: &Config, which: Which) -> Result<Report, BoxErro
 async fn here(config: &Config, which: Which) -> Result<Report, BoxError> {
     let metrics = Metrics::new()?;
     let journal = Journal::open(&config.journal, &metrics)?;
-    let quarantine = Quarantine::open(&config.journal.path, &config.quarantine, &metrics)?;
+    let quarantine = Quarantine::open(journal.path(), &config.quarantine, &metrics)?;
     let ingest = Ingest::new(Store::Journal(journal.clone()), quarantine, 0, metrics, CallbackLog::none());
     let vendors = Vendors::configure(&config.vendors);
     let since = which.since.map(|Moment(moment)| moment);

@@ -119,6 +119,10 @@ pub(super) fn exit_of(error: &RunError) -> Exit {
         RunError::Sink { .. } | RunError::Passthrough(_) => Exit::Config,
         RunError::Journal(
             OpenError::Newer { .. }
+            | OpenError::Unknown { .. }
+            | OpenError::Unsafe { .. }
+            | OpenError::Missing { .. }
+            | OpenError::Restoring { .. }
             | OpenError::Foreign { .. }
             | OpenError::Damaged { .. }
             | OpenError::Io { .. },

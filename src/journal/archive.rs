@@ -2,11 +2,10 @@
 //! its writer without either waiting for the other.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 
-use super::open::{recognise, sqlite};
+use super::open::{open_to_read, sqlite};
 use super::read::stored;
 use super::{OpenError, Seq, Stored};
 
@@ -26,11 +25,7 @@ impl Archive {
     /// # Errors
     /// When it is no journal, newer than this program, damaged, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let failed = |error: rusqlite::Error| sqlite(path, &error);
-        let connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-        recognise(path, &connection)?;
+        let connection = open_to_read(path)?;
         Ok(Self { connection, path: path.to_owned() })
     }
 

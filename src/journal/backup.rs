@@ -5,14 +5,13 @@
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::open::{beside, folder, recognise, sqlite};
+use super::open::{beside, folder, open_to_read, sqlite};
 use super::schema::{FORMAT, migrate};
 use super::{IDENTITY_MARK, OpenError, Seq};
 
@@ -97,10 +96,7 @@ impl Backup {
     /// When it is no journal that this program can read, when there is something at `to`, or the disk would not take it.
     pub fn begin(from: &Path, to: &Path) -> Result<Self, BackupError> {
         let of_journal = |error: rusqlite::Error| sqlite(from, &error);
-        let source =
-            Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(of_journal)?;
-        source.busy_timeout(Duration::from_secs(5)).map_err(of_journal)?;
-        recognise(from, &source)?;
+        let source = open_to_read(from)?;
         let found = source.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(of_journal)?;
         if found != FORMAT {
             return Err(BackupError::Older { found });
@@ -110,7 +106,7 @@ impl Backup {
         }
         let io = |source| BackupError::Io { path: to.to_owned(), source };
         let part = beside(to, ".part");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&part);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&part);
         let file = file.map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}

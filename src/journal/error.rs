@@ -28,6 +28,41 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// It has a format that no readhook has written.
+    #[error("the journal `{}` has format {found}, which no readhook writes: somebody else has changed it; restore a backup, or \
+             give another journal.path (nothing was changed)", path.display())]
+    Unknown {
+        /// The journal.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// A journal cannot be kept there without loss.
+    #[error("the journal `{}` {why}", path.display())]
+    Unsafe {
+        /// The journal.
+        path: PathBuf,
+        /// Why not.
+        why: Hazard,
+    },
+    /// It is not there, or nothing is in it, and what lies beside it shows that it held receipts.
+    #[error("the journal `{}` is {missing}, but beside it there is {found}: it was deleted, moved, emptied or not mounted, and to \
+             begin with an empty journal would lose accepted receipts (nothing was changed). Either put the journal back \
+             (the file itself, or `readhook restore BACKUP`), or move what is named here to another folder, to begin anew", path.display())]
+    Missing {
+        /// The journal.
+        path: PathBuf,
+        /// `missing` or `empty`.
+        missing: &'static str,
+        /// What is beside it.
+        found: String,
+    },
+    /// A restore ended in its middle.
+    #[error("a restore of the journal `{}` was interrupted; run `readhook restore BACKUP` again, which completes it", path.display())]
+    Restoring {
+        /// The journal.
+        path: PathBuf,
+    },
     /// Its bytes make no sense.
     #[error("the journal `{}` is damaged ({problem}); keep a copy of it and of its `-wal` file, then restore a backup, or move \
              both away to begin with an empty journal (nothing was changed)", path.display())]
@@ -46,6 +81,31 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Why a journal cannot be kept where it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum Hazard {
+    /// A hard link: under each of its names it would have another log.
+    #[error(
+        "is one file under {0} names (hard links), and under each it would have a log of its own, so receipts would be lost; \
+             keep one name and remove the others"
+    )]
+    Links(u64),
+    /// A mount of the file alone: its log and its other files would lie elsewhere.
+    #[error("is itself a mount point, so its log would lie outside of what is mounted; mount its folder")]
+    MountPoint,
+    /// A file system on which SQLite's log does not work.
+    #[error(
+        "lies on {0}, where SQLite's write-ahead log does not work and receipts would be lost; give it a local disk"
+    )]
+    Network(&'static str),
+    /// A folder, a pipe, a device.
+    #[error("is no regular file; give journal.path the path of a file")]
+    NotAFile,
+    /// A symbolic link into a folder that is not there.
+    #[error("is a symbolic link to `{}`, whose folder does not exist; mount it, or create it", .0.display())]
+    LinkToNowhere(PathBuf),
 }
 
 /// The journal could not do what was asked.

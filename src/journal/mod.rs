@@ -12,17 +12,21 @@ mod error;
 mod gather;
 mod ids;
 mod job;
+mod location;
+mod lock;
 mod open;
 mod pressure;
 mod read;
 mod repeat;
+mod restore;
 mod schema;
+mod side_files;
 mod statements;
 mod tail;
 mod upkeep;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,9 +37,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use archive::Archive;
 pub use backup::{Backup, BackupError, Copied};
 pub use entry::{Committed, DeadLetter, Entries, Entry, Stored};
-pub use error::{JournalError, OpenError};
-pub use open::{Probe, probe};
+pub use error::{Hazard, JournalError, OpenError};
+pub use open::{Probe, probe, resolved};
 pub use read::{Order, Page, Scan};
+pub use restore::{RestoreError, Restored, restore};
 
 use crate::config::JournalConfig;
 use crate::log_limit::LogLimit;
@@ -45,6 +50,7 @@ use awake::Awake;
 use checkpoint::Checkpoints;
 use gather::Gather;
 use job::Job;
+use lock::Lock;
 use pressure::Pressure;
 use tail::Tail;
 use writer::Writer;
@@ -86,8 +92,8 @@ struct Shared {
     tail: Arc<Tail>,
     path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
-    // The lock on the file goes when the last handle does.
-    _lock: std::fs::File,
+    // Last: it has to be there for longer than every connection.
+    _lock: Arc<Lock>,
 }
 
 impl Journal {
@@ -97,7 +103,8 @@ impl Journal {
     /// When another process holds it, when it is newer than this program, damaged, or no journal at all. Nothing is
     /// overwritten then.
     pub fn open(config: &JournalConfig, metrics: &Metrics) -> Result<Self, OpenError> {
-        let opened = open::open(&config.path, metrics)?;
+        let (lock, opened) = open::open(&config.path, metrics)?;
+        let path = lock.location().path.clone();
         let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
         let (head_sender, head) = watch::channel(opened.head);
         let (takes_writes_sender, takes_writes) = watch::channel(opened.ids.is_whole());
@@ -114,18 +121,19 @@ impl Journal {
             ids: opened.ids,
             metrics: metrics.clone(),
             log: LogLimit::default(),
-            checkpoints: Checkpoints::start(&config.path, file.clone())
-                .map_err(|source| OpenError::Io { path: config.path.clone(), source })?,
+            checkpoints: Checkpoints::start(&path, file.clone())
+                .map_err(|source| OpenError::Io { path: path.clone(), source })?,
         };
-        let connection = opened.connection;
+        let (connection, writers_lock) = (opened.connection, lock.clone());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
                 writer.run(&connection);
                 drop(connection);
                 drop(file);
+                drop(writers_lock);
             })
-            .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 jobs,
@@ -134,11 +142,11 @@ impl Journal {
                 awake: Awake::default(),
                 head,
                 takes_writes,
-                readers: read::Readers::new(config.path.clone()),
+                readers: read::Readers::new(path.clone()),
                 tail,
-                path: config.path.clone(),
+                path,
                 thread: Mutex::new(Some(thread)),
-                _lock: opened.lock,
+                _lock: lock,
             }),
         })
     }
@@ -379,6 +387,11 @@ impl Journal {
     ) -> Result<Vec<DeadLetter>, JournalError> {
         let (shared, sink) = (self.shared.clone(), sink.to_owned());
         blocking(move || shared.readers.letters_of(&sink, behind, limit)).await
+    }
+
+    /// Its file, behind every symbolic link: what belongs to it lies beside this.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
     }
 
     /// The size of the journal's files in bytes.

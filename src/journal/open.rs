@@ -1,15 +1,21 @@
 //! Opening a journal with care: who else has it, whose it is, which format, whether it is whole. Every check comes
 //! before the first write.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::ids::Ids;
-use super::schema::{APPLICATION_ID, FORMAT, migrate};
-use super::{OpenError, Seq};
+use super::location::Location;
+use super::lock::{self, Lock};
+use super::schema::{APPLICATION_ID, FORMAT, TABLES, migrate};
+use super::side_files;
+use super::{Hazard, OpenError, Seq};
+use crate::files::sync_folder;
+pub(super) use crate::files::{beside, folder};
 use crate::metrics::Metrics;
 
 /// Up to this size the whole file is checked at start, which takes a fraction of a second.
@@ -29,47 +35,56 @@ pub(super) struct Opened {
     pub(super) file: File,
     pub(super) head: Seq,
     pub(super) ids: Ids,
-    pub(super) lock: File,
 }
 
-/// The path of a file that belongs to the journal.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Takes the lock and opens for writing.
+pub(super) fn open(configured: &Path, metrics: &Metrics) -> Result<(Arc<Lock>, Opened), OpenError> {
+    let lock = Lock::take(configured)?;
+    for warning in &lock.location().warnings {
+        tracing::warn!("{warning}");
+    }
+    let opened = open_locked(&lock, metrics)?;
+    Ok((Arc::new(lock), opened))
 }
 
-/// The folder that a file lies in.
-pub(super) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Opens for writing.
-pub(super) fn open(path: &Path, metrics: &Metrics) -> Result<Opened, OpenError> {
+/// Opens for writing what this process has locked; also again, once every connection and handle of the time before is
+/// closed. Fails when the journal was replaced meanwhile.
+pub(super) fn open_locked(lock: &Lock, metrics: &Metrics) -> Result<Opened, OpenError> {
+    lock.verify()?;
+    let location = lock.location();
+    // SQLite would delete the log of an empty file.
+    side_files::examine(location)?;
+    let (path, file) = (&*location.configured, &*location.path);
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let folder = folder(path);
-    std::fs::create_dir_all(folder).map_err(io)?;
-    let lock = lock(path)?;
-    let is_new = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
-
-    let connection = Connection::open(path).map_err(|error| sqlite(path, &error))?;
-    if !is_new {
+    let connection = Connection::open(file).map_err(|error| sqlite(path, &error))?;
+    let is_new = is_blank(&connection).map_err(|error| sqlite(path, &error))?;
+    if is_new {
+        side_files::examine_beside_blank(location)?;
+    } else {
         inspect(path, &connection)?;
     }
     prepare(&connection).map_err(|error| sqlite(path, &error))?;
     if is_new {
-        // The name of a new file is safe only once its folder is.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        // The names of a new file and its log are safe only once their folder is.
+        sync_folder(folder(file)).map_err(io)?;
     }
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
-    let ids = Ids::open(path, &connection, metrics);
+    let ids = Ids::open(file, &connection, metrics);
     // What the journal itself could not give is told of the journal.
     let ids = ids.map_err(|source| match source.get_ref().and_then(|cause| cause.downcast_ref()) {
         Some(error) => sqlite(path, error),
         None => OpenError::Io { path: beside(path, IDS), source },
     })?;
-    let file = File::open(path).map_err(io)?;
-    Ok(Opened { connection, file, head, ids, lock })
+    let file = File::open(file).map_err(io)?;
+    Ok(Opened { connection, file, head, ids })
+}
+
+/// Whether it is a database in which there has never been anything: a new file, or what a first start leaves that was
+/// killed before its first commit.
+fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(tables == 0 && number("application_id")? == 0 && number("user_version")? == 0)
 }
 
 /// What `readhook check` finds out about a journal without changing it.
@@ -83,38 +98,59 @@ pub enum Probe {
     Held,
 }
 
-/// Looks at the journal file, all of it, and changes nothing.
+/// Looks at the journal file, all of it, and changes nothing. Logs what a start would warn of.
 ///
 /// # Errors
 /// As [`super::Journal::open`].
 pub fn probe(path: &Path) -> Result<Probe, OpenError> {
-    if !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+    let location = Location::find(path)?;
+    for warning in &location.warnings {
+        tracing::warn!("{warning}");
+    }
+    if lock::is_held(&location)? {
+        return Ok(Probe::Held);
+    }
+    side_files::examine(&location)?;
+    if !std::fs::metadata(&location.path).is_ok_and(|file| file.len() > 0) {
         return Ok(Probe::Absent);
     }
-    // Where there is no lock file, nobody has the journal open, and none is made.
-    let held = beside(path, ".lock").exists().then(|| lock(path));
-    match held {
-        None | Some(Ok(_)) => {}
-        Some(Err(OpenError::Held { .. })) => return Ok(Probe::Held),
-        Some(Err(error)) => return Err(error),
-    }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    let connection = Connection::open_with_flags(&location.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|error| sqlite(path, &error))?;
+    if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
+        side_files::examine_beside_blank(&location)?;
+        return Ok(Probe::Absent);
+    }
     inspect(path, &connection)?;
     check_whole(path, &connection)?;
     head(&connection).map(Probe::Whole).map_err(|error| sqlite(path, &error))
 }
 
-/// One process at a time: SQLite would let two write in turns, and each would count on its own.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock"));
-    let file = file.map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Held { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+/// The path of a journal's file behind symbolic links: what belongs to it lies beside that. The path itself where it cannot be
+/// found out.
+pub fn resolved(path: &Path) -> PathBuf {
+    super::location::resolve(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Opens a journal for reading, beside whoever has it.
+///
+/// # Errors
+/// When it is missing or empty, no journal, or cannot be read.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
+    let file = match Location::find(path) {
+        Ok(location) => {
+            // Before SQLite opens it, which would delete the log of an empty file.
+            side_files::examine(&location)?;
+            location.path
+        }
+        // Receipts can be read and saved where no journal can be kept.
+        Err(OpenError::Unsafe { why: Hazard::Network(_) | Hazard::MountPoint, .. }) => resolved(path),
+        Err(error) => return Err(error),
+    };
+    let failed = |error: rusqlite::Error| sqlite(path, &error);
+    let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    recognise(path, &connection)?;
+    Ok(connection)
 }
 
 /// Checks a file that exists, before anything is written to it.
@@ -137,6 +173,20 @@ pub(super) fn recognise(path: &Path, connection: &Connection) -> Result<(), Open
     }
     if format > FORMAT {
         return Err(OpenError::Newer { path: path.to_owned(), found: format, known: FORMAT });
+    }
+    if format < 1 {
+        return Err(OpenError::Unknown { path: path.to_owned(), found: format });
+    }
+    for table in TABLES {
+        let there = connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)",
+            [table],
+            |row| row.get(0),
+        );
+        if !there.map_err(failed)? {
+            let problem = format!("it has no table `{table}`");
+            return Err(OpenError::Damaged { path: path.to_owned(), problem });
+        }
     }
     Ok(())
 }

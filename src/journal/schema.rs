@@ -5,6 +5,9 @@ use rusqlite::Connection;
 /// "RdHk": tells a journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i64 = 0x5264_486B;
 
+/// The tables that a journal of every format has.
+pub(super) const TABLES: [&str; 4] = ["receipts", "cursors", "dead_letters", "marks"];
+
 /// Step n leads to format n + 1.
 ///
 /// In format 1 `receipts.key` was unique. An index of keys costs a page for every receipt when they come in no order, so

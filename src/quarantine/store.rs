@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Job, QUEUED, QuarantineError, Suspect};
 use crate::config::QuarantineConfig;
+use crate::files::ensure_private;
 use crate::metrics::Metrics;
 
 /// How long to wait for somebody who looks into the file with a tool.
@@ -44,6 +45,8 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(path: &Path, config: QuarantineConfig, metrics: Metrics) -> rusqlite::Result<Self> {
+        // What fails here fails below, too, with SQLite's words.
+        let _seen_below = ensure_private(path);
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

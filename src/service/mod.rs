@@ -21,7 +21,7 @@ use crate::callback_log::CallbackLog;
 use crate::config::{AckAfter, Config, ConfigError, ServerConfig};
 use crate::console;
 use crate::ingest::Ingest;
-use crate::journal::{Journal, OpenError};
+use crate::journal::{Journal, OpenError, resolved};
 use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::server::connection::{Bounds, Patience, serve};
@@ -172,7 +172,7 @@ fn start_state(
     stop: &CancellationToken,
 ) -> Option<State> {
     let journal = journal.filter(|_| config.state.enabled)?;
-    match State::of(journal, &config.journal.path) {
+    match State::of(journal, journal.path()) {
         Ok((state, walker)) => {
             tasks.spawn(walker.run(stop.clone()));
             Some(state)
@@ -186,7 +186,7 @@ fn start_state(
 
 /// Without a journal the quarantine is a help and no condition: a replica may have no disk to write to.
 fn open_quarantine(config: &Config, metrics: &Metrics) -> Result<Quarantine, RunError> {
-    let opened = Quarantine::open(&config.journal.path, &config.quarantine, metrics);
+    let opened = Quarantine::open(&resolved(&config.journal.path), &config.quarantine, metrics);
     match (opened, config.delivery.ack_after) {
         (Ok(quarantine), _) => Ok(quarantine),
         (Err(error), AckAfter::Journal) => Err(RunError::Quarantine(error)),

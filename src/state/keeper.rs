@@ -90,7 +90,7 @@ impl Keeper {
                     tracing::info!("the read state is made anew from the journal: {why}");
                     done.send(self.mend(Self::clear)).is_err()
                 }
-                Job::Remake { done } => done.send(self.remake("it is damaged")).is_err(),
+                Job::Remake { done } => done.send(self.replace("it is damaged")).is_err(),
                 Job::Sweep { forgotten, behind, done } => {
                     done.send(self.mend(|keeper| keeper.sweep(forgotten, behind))).is_err()
                 }
@@ -106,22 +106,45 @@ impl Keeper {
         }
         match result {
             Err(why @ (Unfit::Damaged(_) | Unfit::Foreign)) => {
-                self.remake(&why.to_string()).map(|()| T::default())
+                self.replace(&why.to_string()).map(|()| T::default())
             }
+            Err(why @ Unfit::OtherFormat) => self.remake(&why.to_string()).map(|()| T::default()),
             Ok(_) | Err(Unfit::Failed(_)) => result,
         }
     }
 
+    /// Sets the file aside and begins a new one.
+    fn replace(&mut self, why: &str) -> Result<(), Unfit> {
+        self.let_go();
+        let kept = schema::put_away(&self.path).map_err(|error| Unfit::Failed(error.to_string()))?;
+        match kept {
+            Some(kept) => tracing::error!(
+                file = %self.path.display(), kept = %kept.display(),
+                "the read state was set aside and is made again from the journal: {why}"
+            ),
+            None => tracing::error!(
+                file = %self.path.display(),
+                "the read state was deleted and is made again from the journal, because several were set aside before: {why}"
+            ),
+        }
+        self.clear()
+    }
+
+    /// Deletes the file, which has nothing that the journal has not, and begins a new one.
     fn remake(&mut self, why: &str) -> Result<(), Unfit> {
         tracing::warn!(file = %self.path.display(), "the read state is made anew from the journal: {why}");
+        self.let_go();
+        schema::remove(&self.path).map_err(|error| Unfit::Failed(error.to_string()))?;
+        self.clear()
+    }
+
+    fn let_go(&mut self) {
         self.connection = None;
         self.names.forget();
         // Questions still under way end on the old file; the next ones wait.
         self.progress.send_modify(|progress| {
             *progress = Progress { generation: progress.generation + 1, ..Progress::default() };
         });
-        schema::remove(&self.path).map_err(|error| Unfit::Failed(error.to_string()))?;
-        self.clear()
     }
 
     fn connection(&mut self) -> Result<&mut Connection, Unfit> {

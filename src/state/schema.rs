@@ -1,11 +1,12 @@
 //! The state's file: its tables, what is checked when it is opened, and making it anew. Nothing in it is worth saving:
 //! whatever is wrong with it, the journal has everything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
+use crate::files::{DATABASE, beside, ensure_private, set_aside};
 use crate::journal::Seq;
 
 /// "RdHs": tells a state from any other SQLite file.
@@ -14,6 +15,8 @@ const APPLICATION_ID: i64 = 0x5264_4873;
 const FORMAT: i64 = 1;
 /// How long to wait for somebody who looks into the file with a tool.
 const BUSY: Duration = Duration::from_secs(5);
+/// How many unfit states are kept beside the journal.
+const SET_ASIDE: u32 = 3;
 /// Up to this size the whole file is checked when it is opened.
 const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
 
@@ -84,9 +87,12 @@ pub(super) enum Unfit {
     /// Its bytes make no sense.
     #[error("it is damaged ({0})")]
     Damaged(String),
-    /// It is not ours, or of another version.
-    #[error("it has another format")]
+    /// It is not ours, or has a format that no readhook writes.
+    #[error("it is no read state of readhook")]
     Foreign,
+    /// Another version of readhook wrote it.
+    #[error("it has another format")]
+    OtherFormat,
     /// Something else; trying again may help.
     #[error("{0}")]
     Failed(String),
@@ -105,9 +111,10 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Opens a state for writing, or makes an empty one. Gives its mark, if it has one.
 pub(super) fn open(path: &Path) -> Result<(Connection, Option<Mark>), Unfit> {
-    let is_new = !std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    ensure_private(path).map_err(|error| Unfit::Failed(error.to_string()))?;
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
+    let is_new = is_blank(&connection)?;
     if !is_new {
         inspect(path, &connection)?;
     }
@@ -127,10 +134,19 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Option<Mark>), Unfit> {
     Ok((connection, mark))
 }
 
+/// Whether nothing has ever been in it: a new file, or one whose creation was cut short.
+fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(tables == 0 && pragma("application_id")? == 0 && pragma("user_version")? == 0)
+}
+
 fn inspect(path: &Path, connection: &Connection) -> Result<(), Unfit> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if (pragma("application_id")?, pragma("user_version")?) != (APPLICATION_ID, FORMAT) {
-        return Err(Unfit::Foreign);
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (APPLICATION_ID, FORMAT) => {}
+        (APPLICATION_ID, 1..) => return Err(Unfit::OtherFormat),
+        (_, _) => return Err(Unfit::Foreign),
     }
     if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_WHOLE_BYTES) {
         let result: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
@@ -141,12 +157,19 @@ fn inspect(path: &Path, connection: &Connection) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// Takes a state's files away.
+/// Takes a state's files out of the way, and keeps them for somebody to look at, up to [`SET_ASIDE`] of them: a state that is
+/// damaged again and again must not fill the disk.
+pub(super) fn put_away(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    if beside(path, &format!(".set-aside-{SET_ASIDE}")).exists() {
+        return remove(path).map(|()| None);
+    }
+    set_aside(path).map(Some)
+}
+
+/// Deletes a state's files.
 pub(super) fn remove(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
+    for suffix in DATABASE {
+        match std::fs::remove_file(beside(path, suffix)) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

@@ -18,6 +18,7 @@ mod duplicates;
 mod endurance;
 mod explain;
 mod export;
+mod files;
 mod fixtures;
 mod hostile;
 mod house;
@@ -32,6 +33,7 @@ mod raw;
 #[cfg(feature = "sink-nats")]
 mod replicas;
 mod requeue;
+mod restore;
 mod rotation;
 mod servers;
 mod simulate;

@@ -119,9 +119,8 @@ async fn pointers_and_remarks_are_repeated_as_they_came() {
     let house = House::start(&demo()).await;
     // Here null is "leave it", an empty text is "empty it" and zero is a value.
     let fields = r#""groupID":"g77","groupName":null,"notification":"","introduction":"i","faceURL":null,"ex":"","needVerification":0,"lookMemberInfo":null,"applyMemberFriend":1"#;
-    let body = format!(
-        r#"{{"callbackCommand":"callbackBeforeSetGroupInfoExCommand","operationID":"op",{fields}}}"#
-    );
+    let body =
+        format!(r#"{{"callbackCommand":"callbackBeforeSetGroupInfoExCommand","operationID":"op",{fields}}}"#);
     let reply = ask(&house, "callbackBeforeSetGroupInfoExCommand", &body).await;
     assert_eq!((reply.status, &*reply.body), (200, &*ALLOW.replace('}', &format!(",{fields}}}"))));
     for command in ["callbackBeforeSetFriendRemark", "callbackBeforeSetFriendRemarkCommand"] {
@@ -177,9 +176,8 @@ async fn no_status_and_no_upstream_makes_an_edit_empty() {
     for manner in [Manner::answer("500 No", "", "no"), Manner::Close, Manner::Hang] {
         let upstream = Upstream::start(manner.clone()).await;
         let address = upstream.address;
-        let passthrough = format!(
-            "\n[vendors.openim.passthrough]\nurl = \"http://{address}\"\ntimeout_ms = 300\n"
-        );
+        let passthrough =
+            format!("\n[vendors.openim.passthrough]\nurl = \"http://{address}\"\ntimeout_ms = 300\n");
         let house = House::start(&(demo() + &passthrough)).await;
         let reply = ask(&house, command, RENAME).await;
         assert_eq!((reply.status, &*reply.body), (200, RENAME_ALLOWED), "{manner:?}");

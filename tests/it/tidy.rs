@@ -6,22 +6,23 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 30] = [
+const MAY_USE: [(&str, &[&str]); 31] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
     ("log_limit", &[]),
     ("ban_guard", &[]),
     ("backoff", &[]),
+    ("files", &[]),
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
     ("tls", &["config"]),
     ("spans", &["config", "receipt", "tls"]),
     ("vendor", &["config", "receipt"]),
-    ("journal", &["config", "log_limit", "metrics", "receipt"]),
-    ("quarantine", &["config", "metrics", "receipt"]),
+    ("journal", &["config", "files", "log_limit", "metrics", "receipt"]),
+    ("quarantine", &["config", "files", "metrics", "receipt"]),
     ("callback_log", &["config", "journal", "receipt", "vendor"]),
-    ("state", &["backoff", "journal", "metrics", "receipt"]),
+    ("state", &["backoff", "files", "journal", "metrics", "receipt"]),
     ("passthrough", &["config", "log_limit", "metrics", "receipt", "tls", "vendor"]),
     ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["clock", "config", "journal", "receipt", "tls"]),
@@ -142,8 +143,8 @@ const MAY_USE: [(&str, &[&str]); 30] = [
 const ENDS_IN: [(&str, &[&str]); 22] = [
     ("axum", &["server", "admin", "console"]),
     ("maud", &["console"]),
-    ("rusqlite", &["journal", "quarantine", "state"]),
-    ("rustix", &["state"]),
+    ("rusqlite", &["files", "journal", "quarantine", "state"]),
+    ("rustix", &["journal", "state"]),
     ("hyper", &["server", "admin", "cli", "simulate"]),
     ("hdrhistogram", &["simulate"]),
     ("indicatif", &["cli"]),

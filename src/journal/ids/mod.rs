@@ -40,6 +40,21 @@ pub(super) type Fingerprint = u64;
 /// that takes about three seconds a million.
 const IN_BACKGROUND: Seq = 1_000_000;
 
+/// Whether there is a run in the folder of a journal's ids, so that the journal has held receipts.
+pub(super) fn holds_runs(folder: &Path) -> io::Result<bool> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        if entry?.path().extension().is_some_and(|extension| extension == run::EXTENSION) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The writer's end.
 pub(super) struct Ids {
     journal: PathBuf,

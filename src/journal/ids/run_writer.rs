@@ -1,7 +1,8 @@
 //! Writes a run, entry by entry, so that a large one needs no more memory than what it keeps.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -12,6 +13,11 @@ use super::run::{BUCKET, ENTRY, EXTENSION, Item, MAGIC, PART, Run, bucket, check
 
 /// So many bytes may wait for the disk: were it a whole large run, the journal's own syncs would wait for it.
 const SYNC_EVERY_BYTES: usize = 4 << 20;
+
+/// Receipts' ids are for the owner, as the receipts are.
+fn part_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
 
 /// A run in the making. Dropped before its end, a part is left, which the next start removes.
 pub(super) struct RunWriter {
@@ -44,7 +50,7 @@ impl RunWriter {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let file = BufWriter::with_capacity(64 << 10, File::create_new(&part)?);
+        let file = BufWriter::with_capacity(64 << 10, part_file(&part)?);
         let (folder, buckets) = (folder.to_owned(), (entries / BUCKET).max(1));
         let directory = Vec::with_capacity(usize::try_from(buckets + 1).unwrap_or(0));
         let checksums = Vec::with_capacity(usize::try_from(buckets).unwrap_or(0));

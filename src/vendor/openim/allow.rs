@@ -80,13 +80,16 @@ pub(super) fn plain(status: u16) -> Answer {
 fn echo(request: &Incoming) -> Option<String> {
     let Fields(fields) = serde_json::from_slice(&request.body).ok()?;
     let in_body = fields.iter().filter(|(name, _)| name == "callbackCommand");
-    let mut commands: Vec<Cow<'_, str>> =
-        in_body.filter_map(|(_, raw)| serde_json::from_str::<String>(raw.get()).ok().map(Cow::Owned)).collect();
+    let mut commands: Vec<Cow<'_, str>> = in_body
+        .filter_map(|(_, raw)| serde_json::from_str::<String>(raw.get()).ok().map(Cow::Owned))
+        .collect();
     commands.extend(commands_of_target(request));
-    let rows: Vec<&Echo> = ECHOES.iter().filter(|row| commands.iter().any(|name| name == row.command)).collect();
+    let rows: Vec<&Echo> =
+        ECHOES.iter().filter(|row| commands.iter().any(|name| name == row.command)).collect();
     let repeated = |name: &str, raw: &str| {
         rows.iter().any(|row| {
-            row.always.contains(&name) || (row.where_set.contains(&name) && !matches!(raw, "\"\"" | "0" | "null"))
+            row.always.contains(&name)
+                || (row.where_set.contains(&name) && !matches!(raw, "\"\"" | "0" | "null"))
         })
     };
     let mut body = String::from(ALLOW.trim_end_matches('}'));

@@ -24,8 +24,8 @@ use super::request::Incoming;
 use super::verified::{Identified, Verified};
 use crate::config::{OpenImConfig, Secret};
 use crate::receipt::VendorName;
-use door::Door;
 pub(super) use allow::allow;
+use door::Door;
 pub(super) use explain::masked;
 
 /// OpenIM's room.
