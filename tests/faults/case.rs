@@ -333,7 +333,10 @@ impl Case {
             self.notes.iter().map(|note| format!(" note=\"{note}\"")).collect::<String>(),
             self.problems.iter().map(|problem| format!(" problem=\"{problem}\"")).collect::<String>(),
         );
-        println!("{line}");
+        #[expect(clippy::print_stdout, reason = "the line of the run, for whoever looks on")]
+        {
+            println!("{line}");
+        }
         if let Some(report) = std::env::var_os("READHOOK_FAULT_REPORT") {
             let file = std::fs::File::options().append(true).create(true).open(report);
             writeln!(file.unwrap(), "{line}").unwrap();

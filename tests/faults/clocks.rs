@@ -14,6 +14,7 @@ const JUMPS: [(&str, i64); 4] = [
 ];
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_clock_that_jumps_while_it_runs_loses_nothing() {
     let mut verdict = Verdict::default();
     for (name, seconds) in JUMPS {
@@ -42,6 +43,7 @@ fn a_clock_that_jumps_while_it_runs_loses_nothing() {
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_clock_that_is_wrong_at_the_start_loses_nothing() {
     let mut verdict = Verdict::default();
     for (name, seconds) in JUMPS {

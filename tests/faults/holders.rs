@@ -20,6 +20,7 @@ fn backup(case: &Case) -> Child {
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_failed_sync_while_another_process_reads_loses_nothing() {
     let mut verdict = Verdict::default();
     for (name, holder) in [("export", export as fn(&Case) -> Child), ("backup", backup)] {

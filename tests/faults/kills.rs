@@ -33,6 +33,7 @@ fn killed_at(
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_kill_while_ids_are_written_loses_nothing() {
     let mut verdict = Verdict::default();
     // They are written at the end.
@@ -43,16 +44,12 @@ fn a_kill_while_ids_are_written_loses_nothing() {
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_kill_in_a_checkpoint_loses_nothing() {
     let mut verdict = Verdict::default();
     for skip in [0, 7, 60] {
         let rule = format!("write,sync,truncate readhook.db wait skip={skip}");
-        killed_at(
-            &format!("checkpoint, operation {skip}"),
-            &rule,
-            |case, program| loaded(case, program),
-            &mut verdict,
-        );
+        killed_at(&format!("checkpoint, operation {skip}"), &rule, loaded, &mut verdict);
     }
     verdict.holds();
 }
@@ -66,6 +63,7 @@ fn loaded(case: &Case, program: &crate::program::Program) {
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_kill_at_each_operation_of_a_start_loses_nothing() {
     let mut verdict = Verdict::default();
     let mut case = Case::new("killed at each operation of a start");
@@ -98,6 +96,7 @@ fn a_kill_at_each_operation_of_a_start_loses_nothing() {
 }
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_kill_in_a_backup_a_requeue_or_a_reload_loses_nothing() {
     let mut verdict = Verdict::default();
     for what in ["backup", "requeue", "reload"] {

@@ -268,7 +268,7 @@ fn copy(from: &[u8], to: &mut [u8], at: usize, length: usize) {
     }
 }
 
-/// Chance that can be had again: the same seed, the same numbers (SplitMix64).
+/// Chance that can be had again: the same seed, the same numbers (`SplitMix64`).
 pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {

@@ -4,6 +4,7 @@ use crate::case::{Case, Verdict, chance, rounds};
 use crate::model::Rest;
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_power_cut_at_any_point_loses_nothing() {
     let mut verdict = Verdict::default();
     let mut chance = chance();

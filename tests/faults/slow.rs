@@ -3,6 +3,7 @@
 use crate::case::{Case, Verdict};
 
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_sync_of_eight_seconds_loses_nothing() {
     let mut verdict = Verdict::default();
     for file in ["readhook.db-wal", "readhook.db", "receipts.jsonl", "readhook.db.quarantine*"] {

@@ -9,6 +9,7 @@ fn full_from(operation: usize, code: &str) -> String {
 
 /// It comes up, answers `unavailable`, and takes callbacks when there is space: nobody has to start it again.
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_start_on_a_disk_without_space_recovers_by_itself() {
     let mut verdict = Verdict::default();
     for (code, moments) in [("ENOSPC", 0..12 * rounds()), ("EROFS", 0..1), ("EDQUOT", 0..1)] {
@@ -36,6 +37,7 @@ fn a_start_on_a_disk_without_space_recovers_by_itself() {
 
 /// What was answered 200 is stored, also what the ban guard has answered.
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_disk_that_becomes_full_loses_nothing() {
     let mut verdict = Verdict::default();
     for moment in (0..40 * rounds()).step_by(if rounds() > 1 { 3 } else { 13 }) {
@@ -66,6 +68,7 @@ fn a_disk_that_becomes_full_loses_nothing() {
 
 /// A kill at each operation of the very first start leaves a folder that starts.
 #[test]
+#[ignore = "takes minutes; .ci/run runs it"]
 fn a_first_start_that_is_killed_leaves_a_folder_that_starts() {
     let mut verdict = Verdict::default();
     for moment in (0..60).step_by(if rounds() > 1 { 1 } else { 4 }) {
