@@ -5,10 +5,12 @@ use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use super::error::Mistakes;
-use super::{AckAfter, Config, ConfigError, OpenImConfig, RongCloudConfig, Secret, SinkKind};
+use super::{
+    AckAfter, Config, ConfigError, OpenImAlgorithm, OpenImConfig, RongCloudConfig, Secret, SinkKind,
+};
 
 const KEEP_ALIVE_LEAST: u64 = 75;
 
@@ -226,11 +228,16 @@ fn leads_to(url: &Uri, listen: SocketAddr) -> bool {
 /// OpenIM names no app, so the proof must tell which one it is.
 fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
     let key = |name: &str, field: &str| format!("vendors.openim.apps.{name}.{field}");
-    let (mut tokens, mut pairs) = (Vec::new(), Vec::new());
+    let (mut tokens, mut pairs, mut signing) = (Vec::new(), Vec::new(), Vec::new());
     let mut by_address: Vec<(&str, &super::OpenImApp)> = Vec::new();
     let mut open: Option<&str> = None;
     for (name, app) in &config.apps {
-        let credentials = !app.path_tokens.is_empty() || !app.basic_auth.is_empty();
+        mistakes.take(
+            openim_signature(app).map_err(|(field, problem)| ConfigError::setting(key(name, field), problem)),
+        );
+        let credentials = !app.path_tokens.is_empty()
+            || !app.basic_auth.is_empty()
+            || app.signature_algorithm.is_some();
         let proves = credentials || !app.allowed_ips.is_empty();
         if proves && app.allow_unauthenticated {
             mistakes.add(ConfigError::setting(
@@ -241,7 +248,14 @@ fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
         if !proves && !app.allow_unauthenticated && !mistakes.has(&key(name, "allow_unauthenticated")) {
             lacks_proof(
                 &format!("vendors.openim.apps.{name}"),
-                &["path_tokens", "path_tokens_files", "basic_auth", "basic_auth_files", "allowed_ips"],
+                &[
+                    "path_tokens",
+                    "path_tokens_files",
+                    "basic_auth",
+                    "basic_auth_files",
+                    "allowed_ips",
+                    "signature_algorithm",
+                ],
                 "nothing can verify this app's callbacks; give path_tokens, basic_auth or allowed_ips, or say \
                  allow_unauthenticated = true",
                 mistakes,
@@ -263,6 +277,10 @@ fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
             unclaimed(name, &app.basic_auth, &mut pairs)
                 .map_err(|p| ConfigError::setting(key(name, "basic_auth"), p)),
         );
+        mistakes.take(
+            unclaimed(name, &app.signature_secrets, &mut signing)
+                .map_err(|p| ConfigError::setting(key(name, "signature_secrets"), p)),
+        );
         if !credentials && !app.allowed_ips.is_empty() {
             for (other, taken) in &by_address {
                 if app.allowed_ips.iter().any(|net| taken.allowed_ips.iter().any(|other| net.overlaps(other)))
@@ -282,6 +300,44 @@ fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
             mistakes.add(ConfigError::setting(key(name, "allow_unauthenticated"), problem));
         }
     }
+}
+
+/// The signature's four settings go together; what is wrong with one, and which.
+fn openim_signature(app: &super::OpenImApp) -> Result<(), (&'static str, &'static str)> {
+    let is_set = |field: &String| !field.is_empty();
+    match app.signature_algorithm {
+        None => {
+            let any = is_set(&app.signature_header)
+                || is_set(&app.nonce_header)
+                || !app.signature_secrets.is_empty();
+            if any {
+                return Err(("signature_algorithm", "is missing; give for example \"HMAC-SHA256\""));
+            }
+        }
+        Some(OpenImAlgorithm::RsaSha256 | OpenImAlgorithm::EcdsaSha256) => {
+            return Err((
+                "signature_algorithm",
+                "cannot be checked: OpenIM's documents name it without key format, padding and encoding; use one of \
+                 HMAC-SHA1, HMAC-SHA256 and HMAC-SHA512, or a path token",
+            ));
+        }
+        Some(OpenImAlgorithm::HmacSha1 | OpenImAlgorithm::HmacSha256 | OpenImAlgorithm::HmacSha512) => {
+            for (name, field) in
+                [("signature_header", &app.signature_header), ("nonce_header", &app.nonce_header)]
+            {
+                if HeaderName::try_from(field.as_str()).is_err() {
+                    return Err((name, "must name a header field, as the server's configuration does"));
+                }
+            }
+            if app.signature_header.eq_ignore_ascii_case(&app.nonce_header) {
+                return Err(("nonce_header", "is the field of the signature itself"));
+            }
+            if app.signature_secrets.is_empty() {
+                return Err(("signature_secrets", "is missing; give the server's signature.secret"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn unclaimed<'a>(

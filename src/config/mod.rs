@@ -34,7 +34,7 @@ pub use sinks::{
     SigningKey, SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
 };
 pub use vendors::{
-    EasemobApp, EasemobConfig, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig, TencentApp,
+    EasemobApp, EasemobConfig, OpenImAlgorithm, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig, TencentApp,
     TencentConfig, VendorsConfig,
 };
 

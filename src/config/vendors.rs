@@ -102,8 +102,43 @@ pub struct OpenImApp {
     /// Where its servers call from.
     #[serde(deserialize_with = "list")]
     pub allowed_ips: Vec<Network>,
+    /// How OpenIM Enterprise signs.
+    pub signature_algorithm: Option<OpenImAlgorithm>,
+    /// The header field that holds the signature; its `signature.signatureHeader`.
+    pub signature_header: String,
+    /// The header field that holds what is signed; its `signature.nonceHeader`.
+    pub nonce_header: String,
+    /// Its `signature.secret`; any may verify.
+    #[serde(deserialize_with = "list")]
+    pub signature_secrets: Vec<Secret>,
+    #[serde(deserialize_with = "list")]
+    signature_secrets_files: Vec<PathBuf>,
     /// Says, literally, that anybody may call.
     pub allow_unauthenticated: bool,
+    /// Goes into the ids of receipts unless it is 0: raised when the server's sequences have begun again.
+    pub epoch: u32,
+    /// Whether the server's own message about a read, of contentType 2200, counts as a read event.
+    pub reads_from_notifications: bool,
+}
+
+/// The algorithms that OpenIM Enterprise names, in its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum OpenImAlgorithm {
+    /// HMAC-SHA1
+    #[serde(rename = "HMAC-SHA1")]
+    HmacSha1,
+    /// HMAC-SHA256
+    #[serde(rename = "HMAC-SHA256")]
+    HmacSha256,
+    /// HMAC-SHA512
+    #[serde(rename = "HMAC-SHA512")]
+    HmacSha512,
+    /// RSA-SHA256, which readhook cannot check.
+    #[serde(rename = "RSA-SHA256")]
+    RsaSha256,
+    /// ECDSA-SHA256, which readhook cannot check.
+    #[serde(rename = "ECDSA-SHA256")]
+    EcdsaSha256,
 }
 
 /// `[vendors.rongcloud]`
@@ -147,6 +182,7 @@ impl VendorsConfig {
         for (name, app) in &self.openim.apps {
             lists.push(("openim", name, "path_tokens", &app.path_tokens));
             lists.push(("openim", name, "basic_auth", &app.basic_auth));
+            lists.push(("openim", name, "signature_secrets", &app.signature_secrets));
         }
         for app in self.rongcloud.apps.values() {
             lists.push(("rongcloud", &app.app_key, "secrets", &app.secrets));
@@ -178,6 +214,12 @@ impl VendorsConfig {
             let OpenImApp { path_tokens, path_tokens_files, basic_auth, basic_auth_files, .. } = app;
             mistakes.take(gather(&key("openim", name, "path_tokens"), path_tokens, path_tokens_files));
             mistakes.take(gather(&key("openim", name, "basic_auth"), basic_auth, basic_auth_files));
+            let OpenImApp { signature_secrets, signature_secrets_files, .. } = app;
+            mistakes.take(gather(
+                &key("openim", name, "signature_secrets"),
+                signature_secrets,
+                signature_secrets_files,
+            ));
         }
         for (name, app) in &mut self.rongcloud.apps {
             let RongCloudApp { secrets, secrets_files, relay_secrets, relay_secrets_files, .. } = app;

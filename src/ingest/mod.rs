@@ -20,14 +20,10 @@ use crate::spans::{CallbackSpan, Came, Spans, Step};
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
 use crate::vendor::{
-    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, Readings, Vendor, Verified,
-    authenticate,
+    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, RECEIPTS_BYTES, Readings, Vendor,
+    Verified, authenticate,
 };
 use ending::{Ending, Known, suspect, tell};
-
-/// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation, so
-/// a body of 1 MiB could be made into a hundred times as much.
-const MOST_BYTES: usize = 16 << 20;
 
 /// Takes callbacks in.
 pub(crate) struct Ingest {
@@ -430,7 +426,7 @@ fn stamp_all<'c>(
     for reading in readings {
         let entry = stamp(vendor, verified, reading);
         bytes += entry.weight();
-        if bytes > MOST_BYTES {
+        if bytes > RECEIPTS_BYTES {
             return Err(Problem::OutOfRange.of("body"));
         }
         entries.push(entry);

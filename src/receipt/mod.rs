@@ -218,6 +218,12 @@ pub enum Proof {
     Sha1,
     /// Tencent without a token: the SdkAppid matched, nothing more.
     AppId,
+    /// OpenIM Enterprise: an HMAC over a nonce.
+    HmacSha1,
+    /// The same with SHA-256.
+    HmacSha256,
+    /// The same with SHA-512.
+    HmacSha512,
     /// OpenIM: a secret path segment.
     PathToken,
     /// OpenIM: HTTP Basic.
@@ -236,6 +242,9 @@ impl Proof {
             Self::Sha256 => "sha256",
             Self::Sha1 => "sha1",
             Self::AppId => "app_id",
+            Self::HmacSha1 => "hmac_sha1",
+            Self::HmacSha256 => "hmac_sha256",
+            Self::HmacSha512 => "hmac_sha512",
             Self::PathToken => "path_token",
             Self::Basic => "basic",
             Self::Ip => "ip",

@@ -7,11 +7,14 @@ use std::borrow::Cow;
 use super::form::{Entry, Form};
 use super::json::{Json, Object};
 use super::outcome::{DecodeError, Problem};
-use crate::receipt::Timestamp;
+use super::reading::RECEIPTS_BYTES;
+use crate::receipt::{Extra, Timestamp};
 
-/// How many items a list may have. No vendor is known to send a tenth of it; but 1 MiB of `1,1,1,…` would be half a
-/// million receipts.
-const MOST_ITEMS: usize = 10_000;
+/// Below this a time counts seconds, from it on milliseconds: as milliseconds it would be before March 1973.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+
+/// The fewest bytes that a receipt of any vendor weighs in the journal's queue.
+const SMALLEST_RECEIPT: usize = 256;
 
 /// How long a name or an id may be. No vendor's is longer than a quarter of it; but what stands once in a callback
 /// stands in every receipt of it.
@@ -71,7 +74,7 @@ impl<'a> Object<'a> {
     }
 
     /// The time of an event in milliseconds: one that does not fit is unknown, and the receipt stays.
-    pub(super) fn event_time(&self, field: &'static str) -> Result<Option<Timestamp>, DecodeError> {
+    pub(super) fn event_time(&self, field: &'static str) -> Result<Option<VendorTime>, DecodeError> {
         match self.find(field) {
             None => Ok(None),
             Some(value) => event_time(integer(value)).map_err(|problem| problem.of(field)),
@@ -83,11 +86,10 @@ impl<'a> Object<'a> {
         self.optional_list(field)?.ok_or(Problem::Missing.of(field))
     }
 
-    /// A list that may be absent, and must not be longer than anybody's.
+    /// A list that may be absent.
     pub(super) fn optional_list(&self, field: &'static str) -> Result<Option<&[Json<'a>]>, DecodeError> {
         match self.find(field) {
             None => Ok(None),
-            Some(Json::List(list)) if list.len() > MOST_ITEMS => Err(Problem::OutOfRange.of(field)),
             Some(Json::List(list)) => Ok(Some(list)),
             Some(_) => Err(Problem::WrongType.of(field)),
         }
@@ -147,18 +149,54 @@ pub(super) fn digits(text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| Problem::OutOfRange)
 }
 
+/// A time in a field that counts milliseconds, and whether it came in seconds all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VendorTime {
+    /// The time.
+    pub(super) at: Timestamp,
+    /// Whether its number can only be one of seconds.
+    pub(super) in_seconds: bool,
+}
+
+impl VendorTime {
+    /// `None` when it has no RFC 3339 form.
+    fn new(number: i64) -> Option<Self> {
+        let in_seconds = is_seconds(number);
+        let at = if in_seconds { Timestamp::from_seconds(number) } else { Timestamp::from_millis(number) };
+        at.map(|at| Self { at, in_seconds })
+    }
+}
+
+/// Whether a number in a field of milliseconds can only be one of seconds. Zero is neither.
+pub(super) fn is_seconds(number: i64) -> bool {
+    (1..FIRST_MILLISECONDS).contains(&number)
+}
+
+/// Adds the fact that a time of the receipt came in seconds where milliseconds are due.
+pub(super) fn time_unit(extra: &mut Extra<'_>, times: &[Option<VendorTime>]) {
+    if times.iter().flatten().any(|time| time.in_seconds) {
+        extra.text("time_unit", Some("s".into()));
+    }
+}
+
 /// An event's time in milliseconds, given as an integer or not: what does not fit is unknown.
-pub(super) fn event_time(millis: Result<i64, Problem>) -> Result<Option<Timestamp>, Problem> {
-    match millis {
-        Ok(millis) => Ok(Timestamp::from_millis(millis)),
+pub(super) fn event_time(number: Result<i64, Problem>) -> Result<Option<VendorTime>, Problem> {
+    match number {
+        Ok(number) => Ok(VendorTime::new(number)),
         Err(Problem::OutOfRange) => Ok(None),
         Err(problem) => Err(problem),
     }
 }
 
 /// A read position in milliseconds: it must fit, for without it there is no receipt.
-pub(super) fn position(millis: i64) -> Result<Timestamp, Problem> {
-    Timestamp::from_millis(millis).ok_or(Problem::OutOfRange)
+pub(super) fn position(number: i64) -> Result<VendorTime, Problem> {
+    VendorTime::new(number).ok_or(Problem::OutOfRange)
+}
+
+/// Whether so many receipts can be one callback's: none of a callback whose receipts come to more than
+/// [`RECEIPTS_BYTES`] is stored, so no more of them are made than could weigh as much.
+pub(super) fn within_limit(receipts: usize) -> Result<(), DecodeError> {
+    if receipts > RECEIPTS_BYTES / SMALLEST_RECEIPT { Err(Problem::OutOfRange.of("body")) } else { Ok(()) }
 }
 
 /// Whether a text is not too long for a name.
@@ -168,4 +206,22 @@ pub(super) fn short(text: &str) -> Result<(), Problem> {
 
 fn not_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_below_the_edge_counts_seconds_and_one_from_it_on_milliseconds() {
+        let millis = |number| position(number).map(|time| (time.at.as_millis(), time.in_seconds));
+        assert_eq!(millis(99_999_999_999), Ok((99_999_999_999_000, true)));
+        assert_eq!(millis(100_000_000_000), Ok((100_000_000_000, false)));
+        assert_eq!(millis(1_767_000_000), Ok((1_767_000_000_000, true)));
+        assert_eq!(millis(1), Ok((1_000, true)));
+        assert_eq!(millis(0), Ok((0, false)));
+        assert_eq!(millis(-1), Err(Problem::OutOfRange));
+        assert_eq!(millis(i64::MAX), Err(Problem::OutOfRange));
+        assert_eq!(event_time(Ok(i64::MAX)), Ok(None));
+    }
 }

@@ -28,7 +28,7 @@ pub use explain::{Fact, Finding, Report, Step, Verdict};
 pub use json::{Json, JsonError, Object};
 pub use mask::Mask;
 pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
-pub use reading::{Identity, Mark, Reading, Readings};
+pub use reading::{Identity, Mark, RECEIPTS_BYTES, Reading, Readings};
 pub use request::Incoming;
 pub use verified::{Identified, SecretPlace, Verified, authenticate};
 

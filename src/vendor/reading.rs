@@ -7,6 +7,10 @@ use smallvec::SmallVec;
 
 use crate::receipt::{Conversation, Counts, Extra, ReceiptId, Timestamp};
 
+/// How many bytes the receipts of one callback may come to. Each receipt repeats the reader and the conversation, so
+/// a body of 1 MiB could be made into a hundred times as much.
+pub const RECEIPTS_BYTES: usize = 16 << 20;
+
 /// What one callback tells. Most tell of one reading, which then needs no memory of its own.
 pub type Readings<'a> = SmallVec<[Reading<'a>; 1]>;
 

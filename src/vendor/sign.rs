@@ -8,7 +8,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use crate::config::Secret;
 
 /// Which of the secrets fits, by its place in the list. Every one is tried, so that the time does not tell which it was.
-fn which(secrets: &[Secret], fits: impl Fn(&[u8]) -> Choice) -> Option<usize> {
+pub(super) fn which(secrets: &[Secret], fits: impl Fn(&[u8]) -> Choice) -> Option<usize> {
     let (mut found, mut place) = (Choice::from(0), 0_u32);
     for (at, secret) in (0_u32..).zip(secrets) {
         let fits = fits(secret.expose().as_bytes());
@@ -34,6 +34,11 @@ fn signed_with<D: Digest>(
         parts(&mut digest, secret);
         digest.finalize().as_slice().ct_eq(claimed)
     })
+}
+
+/// Whether two digests are the same.
+pub(super) fn same(one: &[u8], other: &[u8]) -> Choice {
+    one.ct_eq(other)
 }
 
 /// MD5 over `before`, the secret, `after`.

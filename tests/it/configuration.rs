@@ -17,7 +17,8 @@ fn with(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn the_files_that_come_with_it_are_right() {
-    for file in ["config/readhook.toml", "config/demo.toml", "fixtures/strict.toml"] {
+    for file in ["config/readhook.toml", "config/demo.toml", "fixtures/strict.toml", "fixtures/epoch.toml", "fixtures/enterprise.toml"]
+    {
         load(Some(&repository(file)), &Environment::new()).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 }
@@ -107,7 +108,7 @@ fn variables_and_secret_files_are_put_in_their_places() {
 #[test]
 fn what_is_wrong_is_named_in_full() {
     let easemob = "[vendors.easemob.apps.demo]\nappkey = \"a#b\"\nsecrets = [\"hunter2\"]\n";
-    let cases: [(&str, &[&str]); 30] = [
+    let cases: [(&str, &[&str]); 35] = [
         ("[server]\nlisten = ", &["not TOML", "line 2", "column"]),
         ("[vendors.easemob.apps.demo]\nsecrets = [\"hunter2", &["not TOML", "line 2"]),
         ("[serve]\nlisten = \"x\"", &["unknown setting", "serve"]),
@@ -142,6 +143,26 @@ fn what_is_wrong_is_named_in_full() {
             &["vendors.easemob.apps.De-mo", "a-z"],
         ),
         ("[vendors.openim.apps.demo]\n", &["vendors.openim.apps.demo.path_tokens", "allow_unauthenticated"]),
+        (
+            "[vendors.openim.apps.demo]\nsignature_algorithm = \"RSA-SHA256\"",
+            &["vendors.openim.apps.demo.signature_algorithm", "HMAC-SHA256"],
+        ),
+        (
+            "[vendors.openim.apps.demo]\nsignature_secrets = [\"x\"]",
+            &["vendors.openim.apps.demo.signature_algorithm", "is missing"],
+        ),
+        (
+            "[vendors.openim.apps.demo]\nsignature_algorithm = \"HMAC-SHA1\"\nsignature_header = \"X-S\"",
+            &["vendors.openim.apps.demo.nonce_header", "must name a header field"],
+        ),
+        (
+            "[vendors.openim.apps.demo]\nsignature_algorithm = \"HMAC-SHA1\"\nsignature_header = \"X-S\"\nnonce_header = \"x-s\"",
+            &["vendors.openim.apps.demo.nonce_header", "the signature itself"],
+        ),
+        (
+            "[vendors.openim.apps.demo]\nsignature_algorithm = \"HMAC-SHA1\"\nsignature_header = \"X-S\"\nnonce_header = \"X-N\"",
+            &["vendors.openim.apps.demo.signature_secrets", "signature.secret"],
+        ),
         (
             "[vendors.openim.apps.demo]\nallow_unauthenticated = true\npath_tokens = [\"x\"]",
             &["vendors.openim.apps.demo.allow_unauthenticated"],

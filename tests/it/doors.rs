@@ -168,6 +168,47 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
     house.end().await;
 }
 
+/// Numbers from 1 on, as a list without its brackets.
+fn listed(count: u32, entry: impl Fn(u32) -> String) -> String {
+    (1..=count).map(entry).collect::<Vec<_>>().join(",")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_may_hold_as_many_entries_as_its_body_takes() {
+    let house = House::start(&demo()).await;
+    // A client opens a conversation that was unread for long: it lists every sequence.
+    let read = |seqs: &str| {
+        format!(
+            r#"{{"callbackCommand":"callbackAfterSingleMsgReadCommand","conversationID":"si_a_b","userID":"b","Seqs":[{seqs}],"contentType":1}}"#
+        )
+    };
+    let openim = async |seqs: &str| {
+        let target = "/webhooks/openim/callbackAfterSingleMsgReadCommand";
+        house.post(target, &[], read(seqs).as_bytes()).await.status
+    };
+    assert_eq!(openim(&listed(12_000, |seq| seq.to_string())).await, 200);
+    let stored = async |vendor: &str| {
+        house.metric(&format!(r#"readhook_receipts_total{{scope="message",vendor="{vendor}"}}"#)).await
+    };
+    assert!((stored("openim").await - 12_000.0).abs() < f64::EPSILON);
+    let members = listed(11_000, |member| format!(r#"{{"Member_Account":"m{member}"}}"#));
+    let body = format!(
+        r#"{{"GroupId":"g","GroupMsgReceiptList":[{{"MsgSeq":1,"ReadReceiptMembers":[{members}]}}],"EventTime":"1760000000111"}}"#
+    );
+    let target = "/webhooks/tencent?SdkAppid=1400000000&CallbackCommand=Group.CallbackAfterReadReceipt";
+    assert_eq!(house.post(target, &[], body.as_bytes()).await.status, 200);
+    assert!((stored("tencent").await - 11_000.0).abs() < f64::EPSILON);
+
+    // The limit is what their receipts come to, 16 MiB: nothing of such a callback is stored.
+    for seqs in [listed(60_000, |seq| seq.to_string()), listed(300_000, |_| "1".to_owned())] {
+        assert_eq!(openim(&seqs).await, 400);
+    }
+    assert!((stored("openim").await - 12_000.0).abs() < f64::EPSILON);
+    let refused = r#"readhook_callbacks_total{outcome="malformed",reason="field_out_of_range",vendor="openim"}"#;
+    assert!((house.metric(refused).await - 2.0).abs() < f64::EPSILON);
+    house.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_heads_and_slow_bodies_come_to_an_end() {
     let house = House::start(&with_small_limits()).await;

@@ -22,7 +22,7 @@ use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::{Identity, Mark, Reading, Readings};
 use super::request::Incoming;
 use super::verified::{Identified, SecretPlace, Verified};
-use super::{Vendor, sign};
+use super::{Vendor, field, sign};
 use crate::config::{EasemobConfig, Secret};
 use crate::receipt::{Conversation, Extra, Key, Proof, Timestamp, VendorName};
 
@@ -92,9 +92,17 @@ impl Vendor for Easemob {
         let call_id = body.text("callId")?;
         let reader = body.text("from")?;
         let to = body.text("to")?;
-        let read_at = body.event_time("timestamp")?;
+        let time = body.event_time("timestamp")?;
+        let read_at = time.map(|time| time.at);
         let (conversation, author, mark) = match &*callback.command {
-            "channel_ack" => (Conversation::direct(to), Some(to), conversation_mark(body, read_at)?),
+            "channel_ack" => {
+                let mark = conversation_mark(body, read_at)?;
+                match body.optional_id("group_id")? {
+                    // `to` is the group then, or whoever is told; nobody's messages are meant in particular.
+                    Some(group) => (Conversation::group(group), None, mark),
+                    None => (Conversation::direct(to), Some(to), mark),
+                }
+            }
             _ => {
                 let payload = body.object("payload")?;
                 let mark = Mark::Message(payload.id("ack_message_id")?);
@@ -108,6 +116,8 @@ impl Vendor for Easemob {
         let mut extra = Extra::new();
         extra.text("event_type", body.fact("eventType"));
         extra.text("ack_id", body.optional_id("msg_id").ok().flatten());
+        extra.text("webhook_env", body.fact("webhookEnv"));
+        field::time_unit(&mut extra, &[time]);
         Ok(smallvec![Reading {
             conversation,
             reader: reader.into(),

@@ -10,6 +10,8 @@ use super::super::outcome::Refusal;
 use super::super::request::Incoming;
 use super::super::sign;
 use super::super::verified::SecretPlace;
+use super::reads::Settings;
+use super::signature::Signature;
 use crate::config::{Network, OpenImApp, Secret};
 use crate::receipt::Proof;
 
@@ -19,6 +21,8 @@ pub(super) struct Door {
     pub(super) path_tokens: Vec<Secret>,
     pub(super) basic_auth: Vec<Secret>,
     pub(super) allowed_ips: Vec<Network>,
+    pub(super) signature: Option<Signature>,
+    pub(super) reads: Settings,
 }
 
 impl Door {
@@ -28,6 +32,8 @@ impl Door {
             path_tokens: app.path_tokens.clone(),
             basic_auth: app.basic_auth.clone(),
             allowed_ips: app.allowed_ips.clone(),
+            signature: Signature::new(app),
+            reads: Settings { epoch: app.epoch, notifications: app.reads_from_notifications },
         }
     }
 
@@ -36,9 +42,16 @@ impl Door {
         &self.app
     }
 
+    /// Every secret of the app.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let signing = self.signature.iter().flat_map(|signature| &signature.secrets);
+        self.path_tokens.iter().chain(&self.basic_auth).chain(signing)
+    }
+
     /// How exacting the door is; the most exacting is asked first.
     pub(super) fn rank(&self) -> u8 {
-        match (self.path_tokens.is_empty() && self.basic_auth.is_empty(), self.allowed_ips.is_empty()) {
+        let none = self.path_tokens.is_empty() && self.basic_auth.is_empty() && self.signature.is_none();
+        match (none, self.allowed_ips.is_empty()) {
             (false, _) => 0,
             (true, false) => 1,
             (true, true) => 2,
@@ -62,6 +75,10 @@ impl Door {
         if !self.path_tokens.is_empty() {
             let index = sign::one_of(&self.path_tokens, &token(request)).ok_or(Refusal::BadToken)?;
             proof = (Proof::PathToken, Some(SecretPlace { list: "path_tokens", index }));
+        }
+        if let Some(signature) = &self.signature {
+            let (by, place) = signature.check(request)?;
+            proof = (by, Some(place));
         }
         Ok(proof)
     }

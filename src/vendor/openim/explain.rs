@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::Vendor;
 use super::super::explain::{Event, MASK, Report, almost, found, names_of, opened, said, same};
+use super::super::outcome::Refusal;
 use super::super::request::Incoming;
 use super::door::{Door, basic, token};
 use super::{OpenIm, is_command, reads};
@@ -77,6 +78,15 @@ fn told(door: &Door, request: &Incoming, report: &mut Report<'_>) {
             said::TOKEN_MISSING
         } else {
             said::TOKEN_DIFFERS
+        };
+        report.say(phrase, &app);
+    }
+    if let Some(signature) = &door.signature {
+        let phrase = match signature.check(request) {
+            Ok(_) => said::PROOF_FITS,
+            Err(Refusal::SignatureMissing) => said::SIGNATURE_MISSING,
+            Err(Refusal::SignatureRepeated) => said::SIGNATURE_REPEATED,
+            Err(_) => said::PROOF_DIFFERS,
         };
         report.say(phrase, &app);
     }

@@ -1,4 +1,4 @@
-//! OpenIM (openimsdk/open-im-server): one URL for all its webhooks, and none of them signed.
+//! OpenIM (openimsdk/open-im-server): one URL for all its webhooks, and none of them signed but by its Enterprise edition.
 //!
 //! What an unmodified server can carry is a token in the path, Basic credentials in the URL's user part, and its own
 //! address; each kind that an app configures must hold. The server never looks at our status, only at the body, and
@@ -9,6 +9,7 @@ mod allow;
 mod door;
 mod explain;
 mod reads;
+mod signature;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::receipt::VendorName;
 pub(super) use allow::allow;
 use door::Door;
 pub(super) use explain::masked;
+use reads::Settings;
 
 /// OpenIM's room.
 pub(super) struct OpenIm {
@@ -41,10 +43,18 @@ impl OpenIm {
         (!doors.is_empty()).then(|| Arc::new(Self { doors }) as Arc<dyn Vendor>)
     }
 
+    /// How the reads of an app are read.
+    fn settings(&self, app: &str) -> Settings {
+        self.doors.iter().find(|door| door.app() == app).map(|door| door.reads).unwrap_or_default()
+    }
+
     /// The app whose every proof the request carries. If there is none, the reason is that of what it did offer.
     fn admit(&self, request: &Incoming) -> Result<Identified<'_>, Refusal> {
+        let signed = self.doors.iter().filter_map(|door| door.signature.as_ref());
         let offered = if request.headers.contains_key(http::header::AUTHORIZATION) {
             Refusal::BadCredentials
+        } else if signed.into_iter().any(|signature| signature.is_offered(request)) {
+            Refusal::BadSignature
         } else {
             Refusal::BadToken
         };
@@ -66,10 +76,10 @@ impl Vendor for OpenIm {
     }
 
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
-        self.admit(request)?;
+        let app = self.admit(request)?.app;
         let body = request.json_object()?;
         let command = command(request, &body).unwrap_or_default();
-        let is_read = reads::is_read(&command, &body);
+        let is_read = reads::is_read(&command, &body, self.settings(app));
         let callback = Callback { request, command: command.into(), body: Body::Object(body) };
         Ok(if is_read {
             Opened::Read(callback)
@@ -84,7 +94,7 @@ impl Vendor for OpenIm {
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
-        reads::decode(verified, body)
+        reads::decode(verified, body, self.settings(verified.app()))
     }
 
     fn answer(&self, request: &Incoming, outcome: &Outcome) -> Answer {
@@ -107,7 +117,7 @@ impl Vendor for OpenIm {
     }
 
     fn secrets(&self) -> Vec<&Secret> {
-        self.doors.iter().flat_map(|door| door.path_tokens.iter().chain(&door.basic_auth)).collect()
+        self.doors.iter().flat_map(Door::secrets).collect()
     }
 
     fn patience(&self) -> Duration {

@@ -30,21 +30,52 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one == other || both(&SINGLE) || both(&GROUP)
 }
 
-/// Whether it tells of a read. A single read without `userID` but with `sendID` or `receiveID` is a struct that lies
-/// in old servers' source and is sent by none.
-pub(super) fn is_read(command: &str, body: &Object<'_>) -> bool {
-    let has = |field| body.find(field).is_some();
-    let unsent = || !has("userID") && (has("sendID") || has("receiveID"));
-    GROUP.contains(&command) || (SINGLE.contains(&command) && !unsent())
+/// The webhook by which servers of 3.7.0 to v3.8.3-patch.16 also report their own message about a read.
+const NOTIFICATION: &str = "callbackAfterSendSingleMsgCommand";
+/// `constant.HasReadReceipt`, the `contentType` of that message.
+const HAS_READ_RECEIPT: i64 = 2200;
+/// `constant.SysMsgType`, the `msgFrom` of what the server itself has sent: a user can send any `contentType`.
+const FROM_SYSTEM: i64 = 200;
+
+/// What an app's configuration says of its reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Settings {
+    /// Goes into every id unless it is 0.
+    pub(super) epoch: u32,
+    /// Whether the server's message about a read counts as one.
+    pub(super) notifications: bool,
 }
 
-/// Reads either.
+/// Whether it tells of a read. A single read without `userID` but with `sendID` or `receiveID` is a struct that lies
+/// in old servers' source and is sent by none.
+pub(super) fn is_read(command: &str, body: &Object<'_>, settings: Settings) -> bool {
+    let has = |field| body.find(field).is_some();
+    let unsent = || !has("userID") && (has("sendID") || has("receiveID"));
+    GROUP.contains(&command)
+        || (SINGLE.contains(&command) && !unsent())
+        || (settings.notifications && command == NOTIFICATION && is_notification(body))
+}
+
+/// Whether it is the server's message about a read that names the peer. Of a read in a group, and of a mark that was only
+/// set, the receiver is the reader himself: nothing says where he has read.
+fn is_notification(body: &Object<'_>) -> bool {
+    let is = |field, number| body.find(field).is_some_and(|value| field::integer(value) == Ok(number));
+    let text = |field| body.find(field).and_then(Json::as_text).unwrap_or_default();
+    is("contentType", HAS_READ_RECEIPT) && is("msgFrom", FROM_SYSTEM) && text("sendID") != text("recvID")
+}
+
+/// Reads any of them.
 pub(super) fn decode<'c>(
     verified: &'c Verified<'_>,
     body: &'c Object<'_>,
+    settings: Settings,
 ) -> Result<Readings<'c>, DecodeError> {
-    let event = Event::new(verified);
-    if GROUP.contains(&event.command) { event.group(body) } else { event.single(body) }
+    let event = Event::new(verified, settings);
+    match event.command {
+        NOTIFICATION => event.notification(body),
+        group if GROUP.contains(&group) => event.group(body),
+        _ => event.single(body),
+    }
 }
 
 struct Event<'c> {
@@ -52,16 +83,26 @@ struct Event<'c> {
     app: &'c str,
     command: &'c str,
     operation_id: Option<Cow<'c, str>>,
+    epoch: u32,
 }
 
 impl<'c> Event<'c> {
-    fn new(verified: &'c Verified<'_>) -> Self {
+    fn new(verified: &'c Verified<'_>, Settings { epoch, notifications: _ }: Settings) -> Self {
         let callback = verified.callback();
         let operation_id = match callback.request.header("operationid") {
             Parameter::Once(id) if !id.is_empty() && field::short(&id).is_ok() => Some(id),
             Parameter::Once(_) | Parameter::Absent | Parameter::Repeated => None,
         };
-        Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id }
+        Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id, epoch }
+    }
+
+    /// A key of the app. With an epoch it is another one, because the sequences of the server are others then.
+    fn key(&self, namespace: &'static str) -> Key {
+        let key = match self.epoch {
+            0 => Key::new(namespace),
+            epoch => Key::new("openim/epoch").integer(epoch.into()).part(namespace.as_bytes()),
+        };
+        key.part(self.app.as_bytes())
     }
 
     fn reading(&self, conversation: Conversation<'c>, reader: &'c str, mark: Mark<'c>) -> Reading<'c> {
@@ -85,8 +126,7 @@ impl<'c> Event<'c> {
         match &self.operation_id {
             None => Identity::Unknown,
             Some(id) => Identity::Facts(
-                Key::new("openim/operation")
-                    .part(self.app.as_bytes())
+                self.key("openim/operation")
                     .part(id.as_bytes())
                     .part(&Sha256::digest(&self.request.body))
                     .id(),
@@ -107,13 +147,13 @@ impl<'c> Event<'c> {
             reading
         };
         let seqs = seqs(body)?;
+        field::within_limit(seqs.len())?;
         if seqs.is_empty() {
             return Ok(smallvec![read(Mark::Conversation, None)]);
         }
         let messages = seqs.iter().map(|seq| {
             let seq = field::integer(seq).map_err(|problem| problem.of("Seqs[]"))?;
-            let key = Key::new("openim/single")
-                .part(self.app.as_bytes())
+            let key = (self.key("openim/single"))
                 .part(conversation_id.as_bytes())
                 .part(reader.as_bytes())
                 .integer(seq)
@@ -125,9 +165,18 @@ impl<'c> Event<'c> {
 
     fn group(self, body: &'c Object<'_>) -> Result<Readings<'c>, DecodeError> {
         let reader = body.text("sendID")?;
-        let receiver = body.text("receiveID")?;
+        // A fork names the group; the newest documents leave the receiver empty.
+        let named = body.optional_text("groupID")?;
+        let receiver = body.optional_text("receiveID")?;
+        if body.find("receiveID").is_none() && named.is_none() {
+            return Err(Problem::Missing.of("receiveID"));
+        }
         let session_type = body.optional_integer("contentType")?;
-        let mut reading = if reader == receiver {
+        let group = |id: Option<&'c str>| match id {
+            Some(id) => Conversation::group(id),
+            None => Conversation::unnamed(ConversationKind::Group),
+        };
+        let mut reading = if receiver == Some(reader) {
             let kind = match session_type {
                 Some(1) => ConversationKind::Direct,
                 Some(3) => ConversationKind::Group,
@@ -135,13 +184,33 @@ impl<'c> Event<'c> {
                 Some(_) | None => ConversationKind::Unknown,
             };
             let mark = Mark::UpToSeq(body.integer("unreadMsgNum")?);
-            self.reading(Conversation::unnamed(kind), reader, mark)
+            let conversation = named.map_or_else(|| Conversation::unnamed(kind), Conversation::group);
+            self.reading(conversation, reader, mark)
         } else {
             let counts = Counts::new(None, body.optional_integer("unreadMsgNum")?);
-            let group = self.reading(Conversation::group(receiver), reader, Mark::Conversation);
-            Reading { counts, ..group }
+            let read = self.reading(group(named.or(receiver)), reader, Mark::Conversation);
+            Reading { counts, ..read }
         };
+        reading.extra.text("conversation_id", body.fact("conversationID"));
         reading.extra.integer("session_type", session_type);
+        Ok(smallvec![reading])
+    }
+
+    /// The server's own message about a read: who, with whom and when, and not which messages, because its content is
+    /// empty.
+    fn notification(self, body: &'c Object<'_>) -> Result<Readings<'c>, DecodeError> {
+        let reader = body.text("sendID")?;
+        let peer = body.text("recvID")?;
+        let time = body.event_time("sendTime")?;
+        let message = body.optional_text("serverMsgID")?;
+        let mut reading = self.reading(Conversation::direct(peer), reader, Mark::Conversation);
+        reading.read_at = time.map(|time| time.at);
+        reading.extra.integer("session_type", body.optional_integer("sessionType")?);
+        reading.extra.text("server_msg_id", message.map(Cow::Borrowed));
+        field::time_unit(&mut reading.extra, &[time]);
+        if let Some(message) = message {
+            reading.identity = Identity::Facts(self.key("openim/notification").part(message.as_bytes()).id());
+        }
         Ok(smallvec![reading])
     }
 }
@@ -171,8 +240,17 @@ fn conversation<'c>(id: &'c str, reader: &str) -> Conversation<'c> {
     }
 }
 
-/// The other one of a pair of ids that are joined by `_` in bytewise order.
+/// The other one of a pair of ids that are joined by `_` in bytewise order. The documents put `:` and a number behind the
+/// pair; where a pair ends so and the reader's id does not, the peer's id is taken to be without it.
 fn peer<'c>(pair: &'c str, reader: &str) -> Option<&'c str> {
+    let bare = pair.rsplit_once(':').filter(|(_, suffix)| {
+        !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let whole = || pair.strip_suffix(reader).is_some_and(|rest| rest.ends_with('_'));
+    let pair = match bare {
+        Some((bare, _)) if !whole() => bare,
+        Some(_) | None => pair,
+    };
     let behind = pair.strip_prefix(reader).and_then(|rest| rest.strip_prefix('_'));
     let before = pair.strip_suffix(reader).and_then(|rest| rest.strip_suffix('_'));
     let found = match (behind, before) {
@@ -203,5 +281,11 @@ mod tests {
         assert_eq!(peer("bob_bob", "bob"), Some("bob"));
         assert_eq!(peer("alice_bob", "carol"), None);
         assert_eq!(peer("_bob", "bob"), None);
+        assert_eq!(peer("u1_u2:0", "u1"), Some("u2"));
+        assert_eq!(peer("u1_u2:0", "u2"), Some("u1"));
+        assert_eq!(peer("u1_u2:0", "u2:0"), Some("u1"), "the reader's own id ends so");
+        assert_eq!(peer("u1_u2:x", "u1"), Some("u2:x"), "no number");
+        assert_eq!(peer("u1_u2:", "u1"), Some("u2:"));
+        assert_eq!(peer("u1:0", "u1"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use smallvec::smallvec;
 
-use super::super::field;
+use super::super::field::{self, VendorTime};
 use super::super::json::{Json, Object};
 use super::super::outcome::{DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
@@ -81,6 +81,7 @@ pub(super) fn decode<'c>(verified: &'c Verified<'_>) -> Result<Readings<'c>, Dec
                     message.optional_integer("unreadCount")?,
                 );
                 readings.append(&mut relay.messages(message, kind, readers(message, &["users"])?, counts)?);
+                field::within_limit(readings.len())?;
             }
             Ok(readings)
         }
@@ -94,20 +95,23 @@ struct Relayed<'c> {
     author: &'c str,
 }
 
-type Reader<'c> = (&'c str, Option<Timestamp>);
+type Reader<'c> = (&'c str, Option<VendorTime>);
 
 impl<'c> Relayed<'c> {
     /// The user has read what the author sent, up to a moment. His peer in that conversation is the author.
     fn up_to(
         &self,
         reader: &'c str,
-        millis: i64,
+        number: i64,
         field: &'static str,
-        extra: Extra<'c>,
+        mut extra: Extra<'c>,
     ) -> Result<Reading<'c>, DecodeError> {
-        let at = field::position(millis).map_err(|problem| problem.of(field))?;
+        let time = field::position(number).map_err(|problem| problem.of(field))?;
+        field::time_unit(&mut extra, &[Some(time)]);
+        let at = time.at;
         let key = Key::new("rongcloud/relay/up_to").part(self.app.as_bytes());
-        let key = key.part(reader.as_bytes()).part(self.author.as_bytes()).integer(millis);
+        // The time itself, in whichever unit it came.
+        let key = key.part(reader.as_bytes()).part(self.author.as_bytes()).integer(at.as_millis());
         let conversation = Conversation::direct(self.author);
         let mark = Mark::UpToTime(at, None);
         Ok(Reading { extra, ..self.reading(conversation, reader, mark, None, key) })
@@ -122,7 +126,7 @@ impl<'c> Relayed<'c> {
         counts: Option<Counts>,
     ) -> Result<Readings<'c>, DecodeError> {
         let message = data.text("messageUId")?;
-        let extra = channel(data);
+        field::within_limit(readers.len())?;
         let conversation = match kind {
             // To the reader, the peer is the author.
             ConversationKind::Direct => Conversation::direct(self.author),
@@ -130,12 +134,14 @@ impl<'c> Relayed<'c> {
                 Conversation { kind, id: Some(data.text("targetId")?.into()) }
             }
         };
-        let readings = readers.into_iter().map(|(reader, read_at)| {
+        let readings = readers.into_iter().map(|(reader, time)| {
             let key = Key::new("rongcloud/relay/message").part(self.app.as_bytes());
             let key = key.part(message.as_bytes()).part(reader.as_bytes());
             let mark = Mark::Message(message.into());
-            let reading = self.reading(conversation.clone(), reader, mark, read_at, key);
-            Reading { counts, extra: extra.clone(), ..reading }
+            let mut extra = channel(data);
+            field::time_unit(&mut extra, &[time]);
+            let reading = self.reading(conversation.clone(), reader, mark, time.map(|time| time.at), key);
+            Reading { counts, extra, ..reading }
         });
         Ok(readings.collect())
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::super::callback::{Body, Callback, Neighbour, Opened};
-use super::super::field;
+use super::super::field::{self, VendorTime};
 use super::super::form::Form;
 use super::super::json::{Json, Object};
 use super::super::outcome::{Answer, DecodeError, Problem};
@@ -12,7 +12,7 @@ use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::Incoming;
 use super::super::verified::Verified;
 use super::ok;
-use crate::receipt::{Conversation, Extra, Key, Timestamp};
+use crate::receipt::{Conversation, Extra, Key};
 
 /// One-to-one: everything the peer sent is read up to a moment.
 const READ_NTF: &str = "RC:ReadNtf";
@@ -91,7 +91,7 @@ struct Routed<'c> {
     to: &'c str,
     content: &'c str,
     uid: &'c str,
-    at: Option<Timestamp>,
+    at: Option<VendorTime>,
     source: Option<&'c str>,
 }
 
@@ -152,15 +152,18 @@ impl<'c> Routed<'c> {
     fn notification(&self, app: &str, content: &Object<'_>) -> Result<Reading<'c>, DecodeError> {
         const TIME: &str = "lastMessageSendTime";
         let message = content.optional_text("messageUId")?.map(|id| Cow::Owned(id.to_owned()));
-        let mark = match (content.integer(TIME)?, message) {
-            (0, Some(message)) => Mark::Message(message),
+        let (mark, time) = match (content.integer(TIME)?, message) {
+            (0, Some(message)) => (Mark::Message(message), None),
             (0, None) => return Err(Problem::OutOfRange.of(TIME)),
             (time, message) => {
-                Mark::UpToTime(field::position(time).map_err(|problem| problem.of(TIME))?, message)
+                let time = field::position(time).map_err(|problem| problem.of(TIME))?;
+                (Mark::UpToTime(time.at, message), Some(time))
             }
         };
         let author = Some(self.to.into());
-        Ok(self.reading(app, Conversation::direct(self.to), mark, author, ("", "")))
+        let mut reading = self.reading(app, Conversation::direct(self.to), mark, author, ("", ""));
+        field::time_unit(&mut reading.extra, &[time, self.at]);
+        Ok(reading)
     }
 
     /// The key of each entry is the author of the messages, not their reader.
@@ -189,13 +192,16 @@ impl<'c> Routed<'c> {
                     continue;
                 }
                 let author = Some(author).filter(|author| !author.is_empty());
-                readings.push(self.reading(
+                let mut reading = self.reading(
                     app,
                     Conversation::group(self.to),
                     Mark::Message(Cow::Owned(id.to_owned())),
                     author.map(|author| Cow::Owned(author.to_owned())),
                     (author.unwrap_or_default(), id),
-                ));
+                );
+                field::time_unit(&mut reading.extra, &[self.at]);
+                readings.push(reading);
+                field::within_limit(readings.len())?;
             }
         }
         Ok(())
@@ -218,7 +224,7 @@ impl<'c> Routed<'c> {
             mark,
             author,
             counts: None,
-            read_at: self.at,
+            read_at: self.at.map(|time| time.at),
             event: self.object_name.into(),
             event_id: Some(self.uid.into()),
             extra,

@@ -8,9 +8,6 @@ use super::super::verified::{Identified, SecretPlace};
 use crate::config::{RongCloudApp, RongCloudConfig, Secret};
 use crate::receipt::Proof;
 
-/// Below this a signed time counts seconds (the texts before 2021 do), from it on milliseconds.
-const FIRST_MILLISECONDS: i64 = 100_000_000_000;
-
 /// The apps that may sign on one route, each with the secrets for that route.
 pub(super) struct Apps {
     /// The setting that these secrets are from.
@@ -177,8 +174,8 @@ impl App {
     }
 }
 
-/// The signed time in milliseconds.
+/// The signed time in milliseconds; the texts before 2021 count seconds.
 pub(super) fn millis(time: &str) -> Result<i64, Refusal> {
     let time = field::digits(time).map_err(|_| Refusal::BadTime)?;
-    Ok(if time < FIRST_MILLISECONDS { time * 1000 } else { time })
+    Ok(if field::is_seconds(time) { time * 1000 } else { time })
 }

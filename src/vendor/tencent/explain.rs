@@ -7,10 +7,10 @@ use super::super::explain::{
 use super::super::json::Json;
 use super::super::outcome::{Refusal, Unreadable};
 use super::super::request::{Incoming, Parameter};
-use super::{App, SIGN_WINDOW_SECONDS, Tencent, Vendor, reads, request_time};
+use super::{App, SIGN_WINDOW_SECONDS, Tencent, Vendor, reads, request_time, sdk_app_id};
 
 pub(super) fn examine(room: &Tencent, request: &Incoming, report: &mut Report<'_>) {
-    let app = match (room.app(request), request.parameter("SdkAppid")) {
+    let app = match (room.app(request), sdk_app_id(request)) {
         (Ok(app), _) => {
             report.say(said::APP_KNOWN, &[("app", &*app.sdk_app_id)]);
             app

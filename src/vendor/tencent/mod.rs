@@ -52,7 +52,7 @@ impl Tencent {
 
     /// The app that the query names. Compared as text: the id is a name, not a number.
     fn app(&self, request: &Incoming) -> Result<&App, Fault> {
-        match request.parameter("SdkAppid") {
+        match sdk_app_id(request) {
             Parameter::Repeated => Err(Unreadable::AppRepeated.into()),
             Parameter::Absent => Err(Refusal::UnknownApp.into()),
             Parameter::Once(id) => {
@@ -155,6 +155,17 @@ impl Vendor for Tencent {
     }
 }
 
+/// The app's identity in the query. One page of the vendor spells it `SDKAppID`; both at once are a repetition.
+/// <https://cloud.tencent.com/document/product/269/128225>
+fn sdk_app_id(request: &Incoming) -> Parameter<'_> {
+    match (request.parameter("SdkAppid"), request.parameter("SDKAppID")) {
+        (Parameter::Absent, other) | (other, Parameter::Absent) => other,
+        (Parameter::Once(_) | Parameter::Repeated, Parameter::Once(_) | Parameter::Repeated) => {
+            Parameter::Repeated
+        }
+    }
+}
+
 /// The `ErrorCode` is the status: any of 1, 2 and the documented custom ranges could block or drop a message.
 fn fail(status: u16, outcome: &Outcome) -> Answer {
     let reason = outcome.reason();
@@ -170,14 +181,13 @@ fn request_time(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::BadTime)
 }
 
-/// The answer that lets a neighbour's own business go on. The two friendship questions want a verdict for each item
-/// they ask about: <https://www.tencentcloud.com/document/product/1047/34364>
+/// The answer that lets a neighbour's own business go on. The questions before a friendship want a verdict for each
+/// item that they ask about: <https://www.tencentcloud.com/document/product/1047/34364>
 fn allow(command: &str, body: &Object<'_>) -> Answer {
-    let asked = match command {
-        "Sns.CallbackPrevFriendAdd" => body.find("FriendItem"),
-        "Sns.CallbackPrevFriendResponse" => body.find("ResponseFriendItem"),
-        _ => return ok(None),
-    };
+    if !command.starts_with("Sns.CallbackPrev") {
+        return ok(None);
+    }
+    let asked = body.find("FriendItem").or_else(|| body.find("ResponseFriendItem"));
     let Some(Json::List(items)) = asked else {
         return ok(Some(Vec::new()));
     };

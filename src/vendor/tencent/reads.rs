@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::smallvec;
 
-use super::super::field;
+use super::super::field::{self, VendorTime};
 use super::super::json::Object;
 use super::super::outcome::{DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
@@ -45,7 +45,7 @@ struct Event<'c> {
     body: &'c Object<'c>,
     app: &'c str,
     command: &'c str,
-    event_time: Option<Timestamp>,
+    event_time: Option<VendorTime>,
     /// Facts of the query, which come with every receipt of the callback.
     query: Extra<'c>,
 }
@@ -61,6 +61,7 @@ impl<'c> Event<'c> {
         query.text("opt_platform", parameter("OptPlatform"));
         query.text("client_ip", parameter("ClientIP"));
         let event_time = body.event_time("EventTime")?;
+        field::time_unit(&mut query, &[event_time]);
         Ok(Self { body, app: verified.app(), command: &callback.command, event_time, query })
     }
 
@@ -77,7 +78,7 @@ impl<'c> Event<'c> {
             mark,
             author: None,
             counts: None,
-            read_at: self.event_time,
+            read_at: self.event_time.map(|time| time.at),
             event: self.command.into(),
             event_id: None,
             extra: self.query.clone(),
@@ -108,6 +109,7 @@ impl<'c> Event<'c> {
                 reading.counts = counts;
                 reading.extra.text("group_type", self.body.fact("Type"));
                 readings.push(reading);
+                field::within_limit(readings.len())?;
             }
         }
         Ok(readings)
@@ -132,7 +134,9 @@ impl<'c> Event<'c> {
     fn receipt(self) -> Result<Readings<'c>, DecodeError> {
         let reader = self.body.text("Operator_Account")?;
         let peer = self.body.text("Peer_Account")?;
-        let messages = self.body.list("C2CMsgInfo")?.iter().map(|message| {
+        let messages = self.body.list("C2CMsgInfo")?;
+        field::within_limit(messages.len())?;
+        let messages = messages.iter().map(|message| {
             let message = message.as_object().ok_or(Problem::WrongType.of("C2CMsgInfo[]"))?;
             let msg_key = message.text("MsgKey")?;
             let key = self.key("tencent/receipt").part(reader.as_bytes()).part(msg_key.as_bytes());
@@ -151,8 +155,9 @@ impl<'c> Event<'c> {
         let reader = self.body.text("Report_Account")?;
         // Here the time is the position itself, so it must be there and fit.
         let millis = self.body.integer("EventTime")?;
-        let at = field::position(millis).map_err(|problem| problem.of("EventTime"))?;
-        let key = |namespace| self.key(namespace).part(reader.as_bytes()).integer(millis);
+        let at = field::position(millis).map_err(|problem| problem.of("EventTime"))?.at;
+        // The time itself, in whichever unit it came.
+        let key = |namespace| self.key(namespace).part(reader.as_bytes()).integer(at.as_millis());
         let mut readings = Readings::new();
         for entry in self.body.optional_list("GroupReadInfo")?.unwrap_or_default() {
             let entry: &Object<'_> = entry.as_object().ok_or(Problem::WrongType.of("GroupReadInfo[]"))?;
@@ -160,6 +165,7 @@ impl<'c> Event<'c> {
             let mark = Mark::UpToSeq(entry.integer("MsgSeq")?);
             let key = key("tencent/read-all/group").part(group.as_bytes());
             readings.push(self.reading(Conversation::group(group), reader, mark, key));
+            field::within_limit(readings.len())?;
         }
         let direct = Conversation::unnamed(ConversationKind::Direct);
         readings.push(self.reading(direct, reader, Mark::UpToTime(at, None), key("tencent/read-all/direct")));
