@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use callback::{Body, Callback, Neighbour, Opened};
 pub use explain::{Fact, Finding, Report, Step, Verdict};
-pub use json::{Json, JsonError, Object};
+pub use json::{Json, JsonError, Keep, Object};
 pub use mask::Mask;
 pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
 pub use reading::{Identity, Mark, RECEIPTS_BYTES, Reading, Readings};

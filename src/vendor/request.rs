@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri, header};
 
 use super::form;
-use super::json::{Json, JsonError, Object};
+use super::json::{Json, JsonError, Keep, Object};
 use super::outcome::Unreadable;
 use crate::receipt::Timestamp;
 
@@ -97,9 +97,14 @@ impl Incoming {
         std::str::from_utf8(&self.body).map_err(|_| Unreadable::NotUtf8)
     }
 
-    /// The body as a JSON object.
+    /// The body as a JSON object, all of it.
     pub(super) fn json_object(&self) -> Result<Object<'_>, Unreadable> {
-        match json(self.text()?)? {
+        self.json_parts(&Keep::All)
+    }
+
+    /// The body as a JSON object of which only parts are read.
+    pub(super) fn json_parts(&self, keep: &Keep) -> Result<Object<'_>, Unreadable> {
+        match json(self.text()?, keep)? {
             Json::Object(object) => Ok(object),
             Json::Null
             | Json::Bool(_)
@@ -113,8 +118,8 @@ impl Incoming {
 }
 
 /// JSON, with what is wrong about it in the words of an outcome.
-pub(super) fn json(text: &str) -> Result<Json<'_>, Unreadable> {
-    Json::parse(text).map_err(|error| match error {
+pub(super) fn json<'a>(text: &'a str, keep: &Keep) -> Result<Json<'a>, Unreadable> {
+    Json::parse_parts(text, keep).map_err(|error| match error {
         JsonError::Syntax => Unreadable::NotJson,
         JsonError::DuplicateKey => Unreadable::DuplicateKey,
     })

@@ -153,7 +153,7 @@ const ENDS_IN: [(&str, &[&str]); 22] = [
     ("csv", &["cli"]),
     ("rustls", &["tls", "sink"]),
     ("reqwest", &["sink"]),
-    ("hmac", &["sink"]),
+    ("hmac", &["sink", "vendor"]),
     ("opentelemetry", &["spans"]),
     ("opentelemetry_http", &["spans"]),
     ("opentelemetry_otlp", &["spans"]),

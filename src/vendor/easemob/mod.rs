@@ -17,7 +17,7 @@ use smallvec::smallvec;
 
 use super::callback::{Body, Callback, Neighbour, Opened};
 use super::explain::Report;
-use super::json::{Json, Object};
+use super::json::{Json, Keep, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::{Identity, Mark, Reading, Readings};
 use super::request::Incoming;
@@ -25,6 +25,28 @@ use super::verified::{Identified, SecretPlace, Verified};
 use super::{Vendor, field, sign};
 use crate::config::{EasemobConfig, Secret};
 use crate::receipt::{Conversation, Extra, Key, Proof, Timestamp, VendorName};
+
+/// What is read of a body, in any event. `payload.ext` and `payload.bodies` are the users', and may hold anything.
+const PARTS: Keep = Keep::Fields(&[
+    ("callId", Keep::All),
+    ("security", Keep::All),
+    ("timestamp", Keep::All),
+    ("appkey", Keep::All),
+    ("chat_type", Keep::All),
+    ("eventType", Keep::All),
+    ("from", Keep::All),
+    ("to", Keep::All),
+    ("group_id", Keep::All),
+    ("msg_id", Keep::All),
+    ("webhookEnv", Keep::All),
+    (
+        "payload",
+        Keep::Fields(&[
+            ("ack_message_id", Keep::All),
+            ("msg_config", Keep::Fields(&[("allow_group_ack", Keep::All)])),
+        ]),
+    ),
+]);
 
 /// Easemob's room.
 pub(super) struct Easemob {
@@ -55,7 +77,7 @@ impl Vendor for Easemob {
     }
 
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
-        let body = request.json_object()?;
+        let body = request.json_parts(&PARTS)?;
         // Only the top-level `chat_type` counts: `payload.ext` and message texts are the users' and can imitate it.
         let command = body.find("chat_type").and_then(Json::to_text).unwrap_or_default();
         let is_read = matches!(&*command, "read_ack" | "channel_ack");

@@ -1,5 +1,5 @@
-//! Strict JSON, borrowed from the body: a key named twice is an error at any depth, for two readers of such a body
-//! could both be right. Integers stay 64-bit exact; what is not an integer is kept as no more than that fact.
+//! Strict JSON, borrowed from the body: a key that is read and named twice is an error at any depth, for two readers of such
+//! a body could both be right. What nobody reads is skipped, with whatever is in it. Integers stay 64-bit exact; what is not an integer is kept as no more than that fact.
 //!
 //! Users put anything into their messages: half a surrogate pair, `1e400`, two hundred brackets. That is JSON all the
 //! same, and a callback that carries it must not fail for it; such a value is there, but it is nothing that one can
@@ -36,7 +36,26 @@ pub enum Json<'a> {
     Odd,
 }
 
-/// A JSON object, in its own order; no key stands twice.
+/// Which parts of a body are read. The others count as null.
+#[derive(Debug)]
+pub enum Keep {
+    /// Everything.
+    All,
+    /// Of an object these fields, of a list the same of each entry; of anything else the whole.
+    Fields(&'static [(&'static str, Keep)]),
+}
+
+impl Keep {
+    /// What of a field is kept, if anything.
+    fn of(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::All => Some(&Self::All),
+            Self::Fields(fields) => fields.iter().find(|(field, _)| *field == name).map(|(_, keep)| keep),
+        }
+    }
+}
+
+/// A JSON object, in its own order; no key that is kept stands twice.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object<'a, V = Json<'a>>(Vec<(Cow<'a, str>, V)>);
 
@@ -68,30 +87,40 @@ const ODD_WITHIN: u8 = 6;
 impl<'a> Json<'a> {
     /// Reads one JSON value that takes up the whole text.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
-        match Self::parse_plain(text) {
+        Self::parse_parts(text, &Keep::All)
+    }
+
+    /// The same of a value of which only parts are read.
+    pub fn parse_parts(text: &'a str, keep: &Keep) -> Result<Self, JsonError> {
+        match Self::parse_plain(text, keep) {
             Err(JsonError::Syntax) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-                Self::parse_around_odd_values(text, ODD_WITHIN)
+                Self::parse_around_odd_values(text, keep, ODD_WITHIN)
             }
             result => result,
         }
     }
 
-    fn parse_plain(text: &'a str) -> Result<Self, JsonError> {
-        serde_json::from_str(text).map_err(|error| JsonError::of(&error))
+    fn parse_plain(text: &'a str, keep: &Keep) -> Result<Self, JsonError> {
+        read::value(text, keep).map_err(|error| JsonError::of(&error))
     }
 
     /// Takes a text that is JSON apart, level by level, until the odd value stands alone.
-    fn parse_around_odd_values(text: &'a str, levels: u8) -> Result<Self, JsonError> {
-        let plain = Self::parse_plain(text);
+    fn parse_around_odd_values(text: &'a str, keep: &Keep, levels: u8) -> Result<Self, JsonError> {
+        let plain = Self::parse_plain(text, keep);
         if plain != Err(JsonError::Syntax) {
             return plain;
         }
-        let within = |raw: &'a RawValue| Self::parse_around_odd_values(raw.get(), levels.saturating_sub(1));
+        let within = |raw: &'a RawValue, keep: &Keep| {
+            Self::parse_around_odd_values(raw.get(), keep, levels.saturating_sub(1))
+        };
         match text.trim_start().as_bytes().first() {
             Some(b'{') if levels > 0 => {
-                match serde_json::from_str::<Object<'a, &'a RawValue>>(text) {
+                match read::raw_fields(text, keep) {
                     Ok(Object(fields)) => {
-                        let fields = fields.into_iter().map(|(key, raw)| Ok((key, within(raw)?)));
+                        let fields = fields.into_iter().map(|(key, raw)| {
+                            let value = keep.of(&key).map_or(Ok(Self::Null), |keep| within(raw, keep))?;
+                            Ok((key, value))
+                        });
                         fields.collect::<Result<_, _>>().map(|fields| Self::Object(Object(fields)))
                     }
                     Err(error) if JsonError::of(&error) == JsonError::DuplicateKey => {
@@ -105,7 +134,8 @@ impl<'a> Json<'a> {
                 let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(text) else {
                     return Ok(Self::Odd);
                 };
-                items.into_iter().map(within).collect::<Result<_, _>>().map(Self::List)
+                let items = items.into_iter().map(|raw| within(raw, keep));
+                items.collect::<Result<_, _>>().map(Self::List)
             }
             // A number that not even a float can hold.
             Some(b'-' | b'0'..=b'9') => Ok(Self::Number(f64::INFINITY)),
@@ -182,6 +212,36 @@ mod tests {
             assert_eq!(Json::parse(twice), Err(JsonError::DuplicateKey), "{twice}");
         }
         assert!(Json::parse(r#"{"a":{"a":1},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_nobody_reads_may_hold_a_key_twice() {
+        const KEEP: Keep = Keep::Fields(&[("a", Keep::All), ("p", Keep::Fields(&[("m", Keep::All)]))]);
+        for fine in [
+            r#"{"a":1,"x":1,"x":2}"#,
+            r#"{"a":1,"x":{"y":1,"y":2},"p":{"ext":{"a":1,"a":2},"ext":3,"m":1}}"#,
+            r#"[{"a":1,"x":[{"a":1,"a":1}]},{"a":1}]"#,
+            r#"{"a":1,"x":{"y":"half \ud83d","y":2}}"#,
+            r#"{"a":"half \ud83d","x":{"y":1,"y":2},"p":{"ext":{"a":1,"a":2}}}"#,
+        ] {
+            assert!(Json::parse_parts(fine, &KEEP).is_ok(), "{fine}");
+            assert_eq!(Json::parse(fine), Err(JsonError::DuplicateKey), "{fine}");
+        }
+        for twice in [
+            r#"{"a":1,"x":1,"\u0061":2}"#,
+            r#"{"p":{"m":1,"ext":{},"m":1}}"#,
+            r#"[{"p":[{"m":1,"m":2}]}]"#,
+            r#"{"a":{"b":1,"b":2}}"#,
+            r#"{"a":"half \ud83d","p":{"m":1,"m":2}}"#,
+        ] {
+            assert_eq!(Json::parse_parts(twice, &KEEP), Err(JsonError::DuplicateKey), "{twice}");
+        }
+        assert_eq!(Json::parse_parts("{\"x\":[1,]}", &KEEP), Err(JsonError::Syntax));
+        let json = Json::parse_parts(r#"{"x":1,"p":{"ext":2,"m":3}}"#, &KEEP).unwrap();
+        let object = json.as_object().unwrap();
+        let within = object.find("p").and_then(Json::as_object).unwrap();
+        assert_eq!((object.find("x"), within.find("ext")), (None, None));
+        assert_eq!(within.find("m"), Some(&Json::Integer(3_u64.into())));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use super::{DUPLICATE, Json, Object};
+use super::{DUPLICATE, Json, Keep, Object};
 
 /// Up to this many keys are compared one by one; beyond it a set is built, so that a hostile object of a hundred
 /// thousand keys costs no more than its length.
@@ -48,23 +48,29 @@ impl<'a, V> Fields<'a, V> {
         !self.seen.insert(key.to_owned())
     }
 
-    /// Reads an object; `read` reads each value into its place, which holds `empty` before.
+    /// Reads an object; `read` reads each value of which something is kept into its place, which holds `empty` before. Of the
+    /// others the name stays, and no matter how often it comes.
     fn read<'de: 'a, A: MapAccess<'de>>(
         mut self,
         mut map: A,
+        keep: &Keep,
         empty: impl Fn() -> V,
-        read: impl Fn(&mut A, &mut V) -> Result<(), A::Error>,
+        read: impl Fn(&mut A, &Keep, &mut V) -> Result<(), A::Error>,
     ) -> Result<Object<'a, V>, A::Error> {
         while let Some(Key(key)) = map.next_key()? {
-            if self.repeats(&key) {
+            let within = keep.of(&key);
+            if within.is_some() && self.repeats(&key) {
                 return Err(A::Error::custom(DUPLICATE));
             }
             if self.fields.is_empty() {
                 self.fields.reserve_exact(self.room);
             }
             self.fields.push((key, empty()));
-            if let Some((_, place)) = self.fields.last_mut() {
-                read(&mut map, place)?;
+            match (within, self.fields.last_mut()) {
+                (Some(within), Some((_, place))) => read(&mut map, within, place)?,
+                (Some(_) | None, _) => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(Object(self.fields))
@@ -96,31 +102,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut value = Json::Null;
-        Place { room: FIELDS, value: &mut value }.deserialize(deserializer)?;
-        Ok(value)
-    }
+/// Reads a value that takes up the whole text, as far as it is kept.
+pub(super) fn value<'a>(text: &'a str, keep: &Keep) -> serde_json::Result<Json<'a>> {
+    let mut value = Json::Null;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Place { room: FIELDS, keep, value: &mut value }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Raw<'a>(PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Raw<'a> {
-            type Value = Object<'a, &'a RawValue>;
+/// Reads the fields of an object that takes up the whole text, as far as they are kept, and their values not at all.
+pub(super) fn raw_fields<'a>(text: &'a str, keep: &Keep) -> serde_json::Result<Object<'a, &'a RawValue>> {
+    struct Raw<'k>(&'k Keep);
+    impl<'de> Visitor<'de> for Raw<'_> {
+        type Value = Object<'de, &'de RawValue>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let read = |map: &mut A, place: &mut _| map.next_value().map(|raw| *place = raw);
-                Fields::with_room(FIELDS_WITHIN).read(map, || RawValue::NULL, read)
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
-        deserializer.deserialize_map(Raw(PhantomData))
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            let read = |map: &mut A, _: &Keep, place: &mut _| map.next_value().map(|raw| *place = raw);
+            Fields::with_room(FIELDS_WITHIN).read(map, self.0, || RawValue::NULL, read)
+        }
     }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let fields = deserializer.deserialize_map(Raw(keep))?;
+    deserializer.end()?;
+    Ok(fields)
 }
 
 /// Where a value goes. It is made there: handed up through the results of every level it would be copied at each, which
@@ -128,6 +137,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a, &'a RawValue> {
 struct Place<'p, 'a> {
     /// How many fields an object has room for here.
     room: usize,
+    keep: &'p Keep,
     value: &'p mut Json<'a>,
 }
 
@@ -185,7 +195,7 @@ impl<'de: 'a, 'a> Visitor<'de> for Place<'_, 'a> {
         let mut list = Vec::new();
         loop {
             let mut value = Json::Null;
-            let place = Place { room: FIELDS_WITHIN, value: &mut value };
+            let place = Place { room: FIELDS_WITHIN, keep: self.keep, value: &mut value };
             if seq.next_element_seed(place)?.is_none() {
                 break;
             }
@@ -196,8 +206,10 @@ impl<'de: 'a, 'a> Visitor<'de> for Place<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let read = |map: &mut A, value: &mut _| map.next_value_seed(Place { room: FIELDS_WITHIN, value });
-        *self.value = Json::Object(Fields::with_room(self.room).read(map, || Json::Null, read)?);
+        let read = |map: &mut A, keep: &Keep, value: &mut _| {
+            map.next_value_seed(Place { room: FIELDS_WITHIN, keep, value })
+        };
+        *self.value = Json::Object(Fields::with_room(self.room).read(map, self.keep, || Json::Null, read)?);
         Ok(())
     }
 }

@@ -77,7 +77,7 @@ impl Vendor for OpenIm {
 
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
         let app = self.admit(request)?.app;
-        let body = request.json_object()?;
+        let body = request.json_parts(&reads::PARTS)?;
         let command = command(request, &body).unwrap_or_default();
         let is_read = reads::is_read(&command, &body, self.settings(app));
         let callback = Callback { request, command: command.into(), body: Body::Object(body) };

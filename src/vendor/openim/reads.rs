@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use smallvec::smallvec;
 
 use super::super::field;
-use super::super::json::{Json, Object};
+use super::super::json::{Json, Keep, Object};
 use super::super::outcome::{DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::{Incoming, Parameter};
@@ -36,6 +36,25 @@ const NOTIFICATION: &str = "callbackAfterSendSingleMsgCommand";
 const HAS_READ_RECEIPT: i64 = 2200;
 /// `constant.SysMsgType`, the `msgFrom` of what the server itself has sent: a user can send any `contentType`.
 const FROM_SYSTEM: i64 = 200;
+
+/// What is read of a body.
+pub(super) const PARTS: Keep = Keep::Fields(&[
+    ("callbackCommand", Keep::All),
+    ("conversationID", Keep::All),
+    ("userID", Keep::All),
+    ("Seqs", Keep::All),
+    ("seqs", Keep::All),
+    ("contentType", Keep::All),
+    ("sendID", Keep::All),
+    ("receiveID", Keep::All),
+    ("groupID", Keep::All),
+    ("unreadMsgNum", Keep::All),
+    ("recvID", Keep::All),
+    ("msgFrom", Keep::All),
+    ("sendTime", Keep::All),
+    ("sessionType", Keep::All),
+    ("serverMsgID", Keep::All),
+]);
 
 /// What an app's configuration says of its reads.
 #[derive(Debug, Clone, Copy, Default)]

@@ -55,7 +55,7 @@ impl Vendor for RongCloud {
         let text = request.text()?;
         // Content-Type is never trusted; the first character tells the two apart, for no form begins with either.
         if text.trim_start().starts_with(['{', '[']) {
-            let body = match json(text)? {
+            let body = match json(text, &routing::PARTS)? {
                 Json::Object(object) => Body::Object(object),
                 Json::List(list) => Body::List(list),
                 Json::Null
@@ -107,7 +107,7 @@ impl Vendor for Relay {
     }
 
     fn open<'r>(&self, request: &'r Incoming) -> Result<Opened<'r>, Fault> {
-        let body = request.json_object()?;
+        let body = request.json_parts(&relay::PARTS)?;
         let event = body.find("event").and_then(Json::as_text).unwrap_or_default().to_owned();
         let is_read = relay::is_read(&event);
         let callback = Callback { request, command: event.into(), body: Body::Object(body) };

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use smallvec::smallvec;
 
 use super::super::field::{self, VendorTime};
-use super::super::json::{Json, Object};
+use super::super::json::{Json, Keep, Object};
 use super::super::outcome::{DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::verified::Verified;
@@ -21,6 +21,13 @@ const PLUGIN_RESPONSE: &str = "onMessageReceiptResponse";
 const WRAPPER_PRIVATE: &str = "onPrivateReadReceiptReceived";
 const WRAPPER_GROUP: &str = "onGroupMessageReadReceiptResponseReceived";
 const WRAPPER_V5: &str = "onMessageReadReceiptV5Received";
+
+/// What is read of an envelope; its `data` is the SDK's, and every event has other fields in it.
+pub(super) const PARTS: Keep = Keep::Fields(&[
+    ("event", Keep::All),
+    ("relay_user_id", Keep::All),
+    ("data", Keep::All),
+]);
 
 /// The SDK events that tell of a read.
 pub(super) const READS: [&str; 5] =

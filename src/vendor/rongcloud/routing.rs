@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::super::callback::{Body, Callback, Neighbour, Opened};
 use super::super::field::{self, VendorTime};
 use super::super::form::Form;
-use super::super::json::{Json, Object};
+use super::super::json::{Json, Keep, Object};
 use super::super::outcome::{Answer, DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::Incoming;
@@ -18,6 +18,31 @@ use crate::receipt::{Conversation, Extra, Key};
 const READ_NTF: &str = "RC:ReadNtf";
 /// Group: these messages of these authors are read.
 const READ_RESPONSE: &str = "RC:RRRspMsg";
+
+/// What is read of Nexconn's envelope.
+pub(super) const PARTS: Keep = Keep::Fields(&[
+    ("type", Keep::All),
+    (
+        "data",
+        Keep::Fields(&[
+            ("userId", Keep::All),
+            ("channelId", Keep::All),
+            ("messageType", Keep::All),
+            ("content", Keep::All),
+            ("channelType", Keep::All),
+            ("time", Keep::All),
+            ("messageId", Keep::All),
+            ("os", Keep::All),
+        ]),
+    ),
+]);
+
+/// What is read of the content of a receipt.
+const CONTENT: Keep = Keep::Fields(&[
+    ("lastMessageSendTime", Keep::All),
+    ("messageUId", Keep::All),
+    ("receiptMessageDic", Keep::All),
+]);
 
 /// Both.
 pub(super) const READS: [&str; 2] = [READ_NTF, READ_RESPONSE];
@@ -139,7 +164,7 @@ impl<'c> Routed<'c> {
     }
 
     fn read(&self, app: &'c str, readings: &mut Readings<'c>) -> Result<(), DecodeError> {
-        let content = Json::parse(self.content).map_err(|_| Problem::NotJson.of("content"))?;
+        let content = Json::parse_parts(self.content, &CONTENT).map_err(|_| Problem::NotJson.of("content"))?;
         let content = content.as_object().ok_or(Problem::WrongType.of("content"))?;
         match self.object_name {
             READ_NTF => readings.push(self.notification(app, content)?),

@@ -75,7 +75,7 @@ impl Vendor for Tencent {
             Parameter::Once(_) | Parameter::Absent => return Err(Unreadable::CommandMissing.into()),
             Parameter::Repeated => return Err(Unreadable::CommandRepeated.into()),
         };
-        let body = request.json_object()?;
+        let body = request.json_parts(&reads::PARTS)?;
         // Push callbacks have no command in the body; where there is one it must be the same.
         if body.iter().any(|(key, value)| key == "CallbackCommand" && value.as_text() != Some(&command)) {
             return Err(Unreadable::CommandContradicting.into());

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use smallvec::smallvec;
 
 use super::super::field::{self, VendorTime};
-use super::super::json::Object;
+use super::super::json::{Keep, Object};
 use super::super::outcome::{DecodeError, Problem};
 use super::super::reading::{Identity, Mark, Reading, Readings};
 use super::super::request::Parameter;
@@ -17,6 +17,35 @@ const GROUP_RECEIPT: &str = "Group.CallbackAfterReadReceipt";
 const REPORT: &str = "C2C.CallbackAfterMsgReport";
 const RECEIPT: &str = "C2C.CallbackAfterMsgReadReceipt";
 const READ_ALL: &str = "C2C.CallbackAfterMsgReadAll";
+
+/// What is read of a body: of the four, and of the questions before a friendship.
+pub(super) const PARTS: Keep = Keep::Fields(&[
+    ("CallbackCommand", Keep::All),
+    ("EventTime", Keep::All),
+    ("GroupId", Keep::All),
+    ("Type", Keep::All),
+    (
+        "GroupMsgReceiptList",
+        Keep::Fields(&[
+            ("MsgSeq", Keep::All),
+            ("ReadNum", Keep::All),
+            ("UnreadNum", Keep::All),
+            ("ReadReceiptMembers", Keep::Fields(&[("Member_Account", Keep::All)])),
+        ]),
+    ),
+    ("Report_Account", Keep::All),
+    ("Peer_Account", Keep::All),
+    ("LastReadTime", Keep::All),
+    ("UnreadMsgNum", Keep::All),
+    ("Operator_Account", Keep::All),
+    (
+        "C2CMsgInfo",
+        Keep::Fields(&[("MsgKey", Keep::All), ("From_Account", Keep::All), ("MsgId", Keep::All)]),
+    ),
+    ("GroupReadInfo", Keep::Fields(&[("GroupId", Keep::All), ("MsgSeq", Keep::All)])),
+    ("FriendItem", Keep::Fields(&[("To_Account", Keep::All)])),
+    ("ResponseFriendItem", Keep::Fields(&[("To_Account", Keep::All)])),
+]);
 
 /// The commands that tell of a read.
 pub(super) const READS: [&str; 4] = [GROUP_RECEIPT, REPORT, RECEIPT, READ_ALL];

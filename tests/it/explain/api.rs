@@ -28,7 +28,8 @@ async fn the_api_explains_and_leaves_no_trace() {
         (json!({"vendor": "rongcloud/relay", "body": "{}"}), "ignored"),
         (json!({"vendor": "rongcloud", "path": "relay", "body": "{}"}), "ignored"),
         (json!({"vendor": "easemob", "path": "https://host/webhooks/easemob?x=1", "body": "{}"}), "ignored"),
-        (json!({"vendor": "easemob", "path": "x", "body": "{}"}), "not_found"),
+        (json!({"vendor": "easemob", "path": "x", "body": "{}"}), "malformed"),
+        (json!({"vendor": "easemob", "path": "/webhooks/nobody", "body": "{}"}), "not_found"),
     ] {
         let reply = ask(&house, &question).await;
         assert_eq!(reply.status, 200, "{}", reply.body);

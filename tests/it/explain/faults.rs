@@ -290,7 +290,7 @@ fn faults() -> Vec<(&'static str, &'static str, Capture)> {
         ("not_json", "easemob", captured("", "", "{\"a\":")),
         ("not_form", "rongcloud", captured("", "", "hello")),
         ("wrong_root", "easemob", captured("", "", "[]")),
-        ("duplicate_key", "easemob", captured("", "", r#"{"a":1,"a":2}"#)),
+        ("duplicate_key", "easemob", captured("", "", r#"{"callId":1,"callId":2}"#)),
         ("body_too_large", "easemob", captured("", "", "x".repeat(4097))),
         ("field_unusable", "easemob", easemob(json!({ "from": null }))),
     ]

@@ -93,8 +93,8 @@ fn coherent(name: &str, explanation: &Explanation) {
 
 #[test]
 fn the_outcome_of_every_fixture_is_the_services_own_and_no_secret_is_shown() {
-    let doctors =
-        ["demo", "strict"].map(|name| (name, cases().into_iter().find(|case| case.config() == name)));
+    let doctors = ["demo", "strict", "epoch", "enterprise"]
+        .map(|name| (name, cases().into_iter().find(|case| case.config() == name)));
     let doctors = doctors.map(|(name, case)| (name, Doctor::new(&case.unwrap().configuration())));
     for case in cases() {
         let (_, doctor) = doctors.iter().find(|(name, _)| *name == case.config()).unwrap();

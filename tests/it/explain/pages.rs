@@ -37,7 +37,9 @@ fn it_ends_with_0_for_what_is_good_and_with_1_for_what_is_not() {
         (&["easemob"], "{}", 0, "easemob: ignored"),
         (&["easemob", "--format", "json"], &bad, 1, "\"outcome\": \"rejected\""),
         (&["easemob", "--raw"], &posted("/webhooks/easemob", &good), 0, "easemob: accepted"),
-        (&["easemob", "--raw"], &posted("/webhooks/easemob/", &good), 1, "easemob: not_found"),
+        (&["easemob", "--raw"], &posted("/webhooks/easemob/", &good), 0, "easemob: accepted"),
+        (&["easemob", "--raw"], &posted("/webhooks/easemob/x", &good), 1, "easemob: malformed, unknown_path"),
+        (&["easemob", "--raw"], &posted("/webhooks/nobody", &good), 1, "easemob: not_found"),
         (&["easemob", "--at", "2025-08-12T12:00:00Z"], &good, 0, "as of 2025-08-12T12:00:00.000Z"),
         (
             &["openim", "--url", "https://u:p@h/webhooks/openim/callbackX", "--client", "::1"],

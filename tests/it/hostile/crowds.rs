@@ -147,12 +147,12 @@ async fn a_callback_cannot_be_multiplied_into_gigabytes() {
             r#"{{"callbackCommand":"callbackAfterSingleMsgReadCommand","conversationID":"si_a_b","userID":"{user}","Seqs":[{seqs}]}}"#
         ),
     };
-    let members = list(r#"{"Member_Account":"m"}"#, 400_000);
-    let tencent = |group: &str| Callback {
+    let tencent = |group: &str, size: usize| Callback {
         target: "/webhooks/tencent?SdkAppid=1400000000&CallbackCommand=Group.CallbackAfterReadReceipt"
             .to_owned(),
         body: format!(
-            r#"{{"GroupId":"{group}","GroupMsgReceiptList":[{{"MsgSeq":1,"ReadReceiptMembers":[{members}]}}]}}"#
+            r#"{{"GroupId":"{group}","GroupMsgReceiptList":[{{"MsgSeq":1,"ReadReceiptMembers":[{}]}}]}}"#,
+            list(r#"{"Member_Account":"m"}"#, size)
         ),
     };
     let before = process.mebibytes("VmHWM");
@@ -161,7 +161,7 @@ async fn a_callback_cannot_be_multiplied_into_gigabytes() {
         assert_eq!(client.ask(posted(&callback)).await.says(), (400, ALLOW));
     }
     let said = r#"{"ActionStatus":"FAIL","ErrorInfo":"field_out_of_range","ErrorCode":400}"#;
-    for callback in [tencent("g"), tencent(&name)] {
+    for callback in [tencent(&"g".repeat(200), 1_000_000), tencent(&name, 400_000)] {
         assert_eq!(client.ask(posted(&callback)).await.says(), (400, said));
     }
     let grown = process.mebibytes("VmHWM").saturating_sub(before);

@@ -97,7 +97,10 @@ async fn monstrous_bodies_are_refused_in_each_vendors_words_and_the_connection_g
         let depth = MOST / (open.len() + close.len());
         format!("{}{}", open.repeat(depth), close.repeat(depth)).into_bytes()
     };
-    let twice = format!("{{{}\"k1\":0}}", (0..40_000).map(|n| format!("\"k{n}\":0,")).collect::<String>());
+    // A key that is read stands twice behind very many that are not; each vendor reads one of these.
+    let many: String = (0..40_000).map(|n| format!("\"k{n}\":0,")).collect();
+    let read = ["callId", "GroupId", "userID"].map(|key| format!("\"{key}\":0,\"{key}\":0")).join(",");
+    let twice = format!("{{{many}{read}}}");
     for (body, reason) in [
         (vec![b'['; MOST], "not_json"),
         (br#"{"a":"#.repeat(MOST / 5), "not_json"),
