@@ -1,9 +1,11 @@
 //! What each vendor may hear, written down once more from docs/reference.md and the vendors' contracts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use readhook::config::Secret;
 use readhook::vendor::{Answer, Incoming, Outcome};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::Target;
@@ -26,7 +28,7 @@ pub(crate) fn check(
     let right = match target {
         Target::Easemob => easemob(outcome, answer),
         Target::Tencent => tencent(request, outcome, neighbour, answer),
-        Target::OpenIm => answer.content_type == "application/json" && answer.body == OPENIM,
+        Target::OpenIm => openim(request, answer),
         Target::RongCloud | Target::Relay => rongcloud(target, outcome, neighbour, answer),
     };
     assert!(right, "{target:?} hears {answer:?} of {outcome:?}");
@@ -42,6 +44,7 @@ fn status(target: Target, outcome: &Outcome) -> u16 {
     match (outcome.as_str(), outcome.reason()) {
         ("accepted" | "duplicate" | "ignored", _) => 200,
         ("rejected", "unknown_app") if target == Target::Tencent => 403,
+        ("rejected", "throttled") => 429,
         ("rejected", _) => 401,
         ("unavailable", _) => 503,
         // Genuine, and of no use.
@@ -52,6 +55,7 @@ fn status(target: Target, outcome: &Outcome) -> u16 {
         ("malformed", "body_too_large") => 413,
         ("malformed", "body_timeout") => 408,
         ("malformed", "wrong_method") => 405,
+        ("malformed", "unknown_path") => 404,
         ("malformed", _) => 400,
         (other, _) => panic!("`{other}` is not in the table of outcomes"),
     }
@@ -67,6 +71,21 @@ fn easemob(outcome: &Outcome, answer: &Answer) -> bool {
     short && answer.content_type == "application/json" && value(answer) == Some(said)
 }
 
+/// The allow body, and behind it nothing but fields of the request, as they came.
+fn openim(request: &Incoming, answer: &Answer) -> bool {
+    let Some(echo) = answer.body.strip_prefix(OPENIM.trim_end_matches('}')) else {
+        return false;
+    };
+    let body = String::from_utf8_lossy(&request.body);
+    let repeated = || {
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(&answer.body).unwrap_or_default();
+        let own: BTreeMap<String, &RawValue> = serde_json::from_str(OPENIM).unwrap_or_default();
+        let mut added = fields.iter().filter(|(name, _)| !own.contains_key(*name));
+        fields.len() > own.len() && added.all(|(_, value)| body.contains(value.get()))
+    };
+    answer.content_type == "application/json" && (echo == "}" || repeated())
+}
+
 fn tencent(request: &Incoming, outcome: &Outcome, neighbour: bool, answer: &Answer) -> bool {
     let mut said = match answer.status {
         200 => json!({ "ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0 }),
@@ -74,14 +93,14 @@ fn tencent(request: &Incoming, outcome: &Outcome, neighbour: bool, answer: &Answ
     };
     let given = value(answer).unwrap_or_default();
     let commands = crate::proof::parameters(request.query(), "CallbackCommand");
-    let list = match &*commands {
-        [command] if command == "Sns.CallbackPrevFriendAdd" => Some("FriendItem"),
-        [command] if command == "Sns.CallbackPrevFriendResponse" => Some("ResponseFriendItem"),
-        _ => None,
-    };
-    if let Some(list) = list.filter(|_| neighbour) {
+    let asks = matches!(&*commands, [command] if command.starts_with("Sns.CallbackPrev"));
+    if asks && neighbour {
         let asked = match serde_json::from_slice::<Value>(&request.body) {
-            Ok(body) => body.get(list).and_then(Value::as_array).cloned().unwrap_or_default(),
+            Ok(body) => {
+                let list = |name| body.get(name).filter(|list| !list.is_null());
+                let list = list("FriendItem").or_else(|| list("ResponseFriendItem"));
+                list.and_then(Value::as_array).cloned().unwrap_or_default()
+            }
             // JSON with something in it that serde takes for none: who was asked for is not to be told from
             // here.
             Err(_) => return given["ResultItem"].is_array(),

@@ -41,7 +41,8 @@ pub fn holds(target: Target, setting: &Setting, request: &Incoming, app: &str, b
             let Some(tokens) = known.map(|known| &known.secrets) else {
                 return false;
             };
-            if parameters(request.query(), "SdkAppid") != [app] {
+            let spellings = ["SdkAppid", "SDKAppID"].map(|name| parameters(request.query(), name));
+            if spellings.concat() != [app] {
                 return false;
             }
             if tokens.is_empty() {

@@ -235,9 +235,8 @@ fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
         mistakes.take(
             openim_signature(app).map_err(|(field, problem)| ConfigError::setting(key(name, field), problem)),
         );
-        let credentials = !app.path_tokens.is_empty()
-            || !app.basic_auth.is_empty()
-            || app.signature_algorithm.is_some();
+        let credentials =
+            !app.path_tokens.is_empty() || !app.basic_auth.is_empty() || app.signature_algorithm.is_some();
         let proves = credentials || !app.allowed_ips.is_empty();
         if proves && app.allow_unauthenticated {
             mistakes.add(ConfigError::setting(
@@ -255,6 +254,8 @@ fn openim(config: &OpenImConfig, mistakes: &mut Mistakes) {
                     "basic_auth_files",
                     "allowed_ips",
                     "signature_algorithm",
+                    "signature_secrets",
+                    "signature_secrets_files",
                 ],
                 "nothing can verify this app's callbacks; give path_tokens, basic_auth or allowed_ips, or say \
                  allow_unauthenticated = true",

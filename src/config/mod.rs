@@ -34,8 +34,8 @@ pub use sinks::{
     SigningKey, SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
 };
 pub use vendors::{
-    EasemobApp, EasemobConfig, OpenImAlgorithm, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig, TencentApp,
-    TencentConfig, VendorsConfig,
+    EasemobApp, EasemobConfig, OpenImAlgorithm, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig,
+    TencentApp, TencentConfig, VendorsConfig,
 };
 
 /// Everything that can be set.

@@ -17,8 +17,13 @@ fn with(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn the_files_that_come_with_it_are_right() {
-    for file in ["config/readhook.toml", "config/demo.toml", "fixtures/strict.toml", "fixtures/epoch.toml", "fixtures/enterprise.toml"]
-    {
+    for file in [
+        "config/readhook.toml",
+        "config/demo.toml",
+        "fixtures/strict.toml",
+        "fixtures/epoch.toml",
+        "fixtures/enterprise.toml",
+    ] {
         load(Some(&repository(file)), &Environment::new()).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
 }

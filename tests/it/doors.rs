@@ -204,7 +204,8 @@ async fn a_callback_may_hold_as_many_entries_as_its_body_takes() {
         assert_eq!(openim(&seqs).await, 400);
     }
     assert!((stored("openim").await - 12_000.0).abs() < f64::EPSILON);
-    let refused = r#"readhook_callbacks_total{outcome="malformed",reason="field_out_of_range",vendor="openim"}"#;
+    let refused =
+        r#"readhook_callbacks_total{outcome="malformed",reason="field_out_of_range",vendor="openim"}"#;
     assert!((house.metric(refused).await - 2.0).abs() < f64::EPSILON);
     house.end().await;
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::ask::reachable;
 use super::super::{Exit, environment, load};
-use crate::config::{Config, Secret};
+use crate::config::{Config, OpenImApp, Secret};
 use crate::dispatch::causes;
 use crate::simulate::{Address, App, Vendor};
 
@@ -153,10 +153,14 @@ fn configured(config: &Config, vendor: Vendor, name: Option<&str>) -> Option<App
         }
         Vendor::OpenIm => {
             let apps = &vendors.openim.apps;
-            let (_, app) = apps.iter().find(|(name, _)| fits(name))?;
+            // What OpenIM Enterprise signs is not imitated.
+            let unsigned = |app: &OpenImApp| app.signature_algorithm.is_none();
+            let (_, app) = apps.iter().find(|(name, app)| fits(name) && unsigned(app))?;
             let (path_token, basic) = (app.path_tokens.first().cloned(), app.basic_auth.first().cloned());
             // Whoever is refused at one app's door may still be let in at another's that asks for nothing.
-            let refuses = apps.values().all(|app| !app.path_tokens.is_empty() || !app.basic_auth.is_empty());
+            let refuses = apps
+                .values()
+                .all(|app| !app.path_tokens.is_empty() || !app.basic_auth.is_empty() || !unsigned(app));
             Some(App::OpenIm { path_token, basic, refuses })
         }
         Vendor::RongCloud => {

@@ -14,7 +14,7 @@ const fn reason(code: &'static str, english: &'static str, chinese: &'static str
     Reason { code, english, chinese }
 }
 
-const REASONS: [Reason; 31] = [
+const REASONS: [Reason; 33] = [
     reason("not_utf8", "The body is not UTF-8.", "请求体不是 UTF-8 编码。"),
     reason(
         "content_encoding",
@@ -28,7 +28,7 @@ const REASONS: [Reason; 31] = [
         "It is JSON, but not what this vendor sends.",
         "是 JSON，但根元素不是该厂商发送的类型。",
     ),
-    reason("duplicate_key", "A JSON object names a key twice.", "JSON 对象中有重复的键。"),
+    reason("duplicate_key", "A JSON object names a key twice that is read.", "JSON 对象中有重复的键，且该键会被读取。"),
     reason("command_missing", "CallbackCommand is missing in the query.", "查询参数缺少 CallbackCommand。"),
     reason("command_repeated", "CallbackCommand is there more than once.", "CallbackCommand 出现了多次。"),
     reason(
@@ -49,6 +49,16 @@ const REASONS: [Reason; 31] = [
     reason("body_timeout", "The body did not come in time.", "请求体未在限定时间内到达。"),
     reason("body_broken", "The body broke off.", "请求体传输中断。"),
     reason("wrong_method", "It was not a POST.", "请求方法不是 POST。"),
+    reason(
+        "unknown_path",
+        "The path is below the vendor's route, but none of its own. Correct the URL in the vendor's console.",
+        "路径在该厂商的路由之下，但不是它的路由。请在厂商控制台中更正 URL。",
+    ),
+    reason(
+        "throttled",
+        "Too many wrong credentials came from this address.",
+        "该地址多次提交错误的凭据。",
+    ),
     reason(
         "unknown_app",
         "It names no app, or one that is not configured.",

@@ -112,7 +112,13 @@ impl<'c> Event<'c> {
             Parameter::Once(id) if !id.is_empty() && field::short(&id).is_ok() => Some(id),
             Parameter::Once(_) | Parameter::Absent | Parameter::Repeated => None,
         };
-        Self { request: callback.request, app: verified.app(), command: &callback.command, operation_id, epoch }
+        Self {
+            request: callback.request,
+            app: verified.app(),
+            command: &callback.command,
+            operation_id,
+            epoch,
+        }
     }
 
     /// A key of the app. With an epoch it is another one, because the sequences of the server are others then.
@@ -262,9 +268,9 @@ fn conversation<'c>(id: &'c str, reader: &str) -> Conversation<'c> {
 /// The other one of a pair of ids that are joined by `_` in bytewise order. The documents put `:` and a number behind the
 /// pair; where a pair ends so and the reader's id does not, the peer's id is taken to be without it.
 fn peer<'c>(pair: &'c str, reader: &str) -> Option<&'c str> {
-    let bare = pair.rsplit_once(':').filter(|(_, suffix)| {
-        !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let bare = pair
+        .rsplit_once(':')
+        .filter(|(_, suffix)| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()));
     let whole = || pair.strip_suffix(reader).is_some_and(|rest| rest.ends_with('_'));
     let pair = match bare {
         Some((bare, _)) if !whole() => bare,

@@ -23,11 +23,8 @@ const WRAPPER_GROUP: &str = "onGroupMessageReadReceiptResponseReceived";
 const WRAPPER_V5: &str = "onMessageReadReceiptV5Received";
 
 /// What is read of an envelope; its `data` is the SDK's, and every event has other fields in it.
-pub(super) const PARTS: Keep = Keep::Fields(&[
-    ("event", Keep::All),
-    ("relay_user_id", Keep::All),
-    ("data", Keep::All),
-]);
+pub(super) const PARTS: Keep =
+    Keep::Fields(&[("event", Keep::All), ("relay_user_id", Keep::All), ("data", Keep::All)]);
 
 /// The SDK events that tell of a read.
 pub(super) const READS: [&str; 5] =

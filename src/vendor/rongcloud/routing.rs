@@ -164,7 +164,8 @@ impl<'c> Routed<'c> {
     }
 
     fn read(&self, app: &'c str, readings: &mut Readings<'c>) -> Result<(), DecodeError> {
-        let content = Json::parse_parts(self.content, &CONTENT).map_err(|_| Problem::NotJson.of("content"))?;
+        let content =
+            Json::parse_parts(self.content, &CONTENT).map_err(|_| Problem::NotJson.of("content"))?;
         let content = content.as_object().ok_or(Problem::WrongType.of("content"))?;
         match self.object_name {
             READ_NTF => readings.push(self.notification(app, content)?),

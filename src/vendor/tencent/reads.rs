@@ -38,10 +38,7 @@ pub(super) const PARTS: Keep = Keep::Fields(&[
     ("LastReadTime", Keep::All),
     ("UnreadMsgNum", Keep::All),
     ("Operator_Account", Keep::All),
-    (
-        "C2CMsgInfo",
-        Keep::Fields(&[("MsgKey", Keep::All), ("From_Account", Keep::All), ("MsgId", Keep::All)]),
-    ),
+    ("C2CMsgInfo", Keep::Fields(&[("MsgKey", Keep::All), ("From_Account", Keep::All), ("MsgId", Keep::All)])),
     ("GroupReadInfo", Keep::Fields(&[("GroupId", Keep::All), ("MsgSeq", Keep::All)])),
     ("FriendItem", Keep::Fields(&[("To_Account", Keep::All)])),
     ("ResponseFriendItem", Keep::Fields(&[("To_Account", Keep::All)])),
