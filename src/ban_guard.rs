@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The vendor's window. <https://doc.easemob.com/document/server-side/callback_postsending.html>
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Counts failures of one route. At most `limit` of them are ever told to the vendor within 30 seconds.
+/// Counts failures of one route. From `limit` of them within 30 seconds on, further ones should be hidden.
 pub(crate) struct BanGuard {
     limit: usize,
     state: Mutex<State>,
@@ -52,6 +52,16 @@ impl BanGuard {
         }
         state.failures.push_back(now);
         Advice::Fail
+    }
+
+    /// Counts a failure that should have been hidden and was told all the same.
+    pub(crate) fn failed(&self, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether so many lie within the window is known by the newest of them.
+        if state.failures.len() >= self.limit {
+            state.failures.pop_front();
+        }
+        state.failures.push_back(now);
     }
 
     /// Whether failures are being hidden.
@@ -106,5 +116,19 @@ mod tests {
         assert!(!guard.is_active(at(50)));
         assert_eq!(guard.before_failing(at(51)), Advice::Fail);
         assert_eq!(BanGuard::new(0).before_failing(start), Advice::Fail);
+    }
+
+    #[test]
+    fn what_could_not_be_hidden_counts() {
+        let guard = BanGuard::new(2);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!([at(0), at(1)].map(|now| guard.before_failing(now)), [Advice::Fail, Advice::Fail]);
+        for second in 2..40 {
+            assert_eq!(guard.before_failing(at(second)), Advice::Hide { tripped: second == 2 });
+            guard.failed(at(second));
+        }
+        assert!(guard.is_active(at(68)));
+        assert!(!guard.is_active(at(69)));
     }
 }

@@ -53,8 +53,16 @@ pub struct Metrics {
     pub state_lag_receipts: IntGauge,
     /// Callbacks in quarantine.
     pub quarantine_entries: IntGauge,
+    /// Callbacks in quarantine, by class.
+    pub quarantine_class_entries: IntGaugeVec,
+    /// Whether the last write to the quarantine succeeded.
+    pub quarantine_takes_writes: IntGauge,
     /// Callbacks that should be in quarantine and were let go, because its own queue was full or its disk failed.
     pub quarantine_lost: IntCounter,
+    /// Callbacks that were hidden as `unavailable` and are in the journal now.
+    pub quarantine_taken_in: IntCounter,
+    /// Callbacks that the ban guard should have hidden and could not, by reason.
+    pub ban_guard_exposed: IntCounterVec,
     /// Commits that ended when nobody waited for them any more.
     pub late_commits: IntCounter,
     /// Vendor event ids that came again with another reader or message.
@@ -134,7 +142,7 @@ impl Metrics {
             dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
             passthrough: counters(
                 "passthrough_total",
-                "Neighbours with a passthrough: answered by the upstream, or open, full, late, failed, unauthentic.",
+                "Neighbours with a passthrough: answered by the upstream, or open, full, late, failed, unauthentic, another_body.",
                 &["vendor", "result"],
             )?,
             state_lag_receipts: IntGauge::new(
@@ -142,6 +150,24 @@ impl Metrics {
                 "Receipts that are not in the read state yet.",
             )?,
             quarantine_entries: IntGauge::new("quarantine_entries", "Callbacks in quarantine.")?,
+            quarantine_class_entries: gauges(
+                "quarantine_class_entries",
+                "Callbacks in quarantine: hidden by the ban guard, naming a configured app, other.",
+                &["class"],
+            )?,
+            quarantine_takes_writes: IntGauge::new(
+                "quarantine_takes_writes",
+                "0 while the quarantine cannot be written, or there is none.",
+            )?,
+            quarantine_taken_in: IntCounter::new(
+                "quarantine_taken_in_total",
+                "Callbacks that were hidden as unavailable and have been taken in since.",
+            )?,
+            ban_guard_exposed: counters(
+                "ban_guard_exposed_total",
+                "Failures that the ban guard should have hidden and quarantine could not take: off, full, client, slow, failed.",
+                &["reason"],
+            )?,
             quarantine_lost: IntCounter::new(
                 "quarantine_lost_total",
                 "Callbacks that quarantine could not keep.",
@@ -184,7 +210,7 @@ impl Metrics {
         let labels = ["version", "commit"];
         let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
-        let all: [Box<dyn Collector>; 26] = [
+        let all: [Box<dyn Collector>; 30] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -203,6 +229,10 @@ impl Metrics {
             Box::new(self.passthrough.clone()),
             Box::new(self.state_lag_receipts.clone()),
             Box::new(self.quarantine_entries.clone()),
+            Box::new(self.quarantine_class_entries.clone()),
+            Box::new(self.quarantine_takes_writes.clone()),
+            Box::new(self.quarantine_taken_in.clone()),
+            Box::new(self.ban_guard_exposed.clone()),
             Box::new(self.quarantine_lost.clone()),
             Box::new(self.late_commits.clone()),
             Box::new(self.conflicts.clone()),

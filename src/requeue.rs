@@ -4,12 +4,15 @@
 //! A callback is judged by the moment at which it came, so a signature that was fresh then is fresh now. Header fields with
 //! credentials are not kept, so what OpenIM proves with Basic cannot prove itself again.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::ingest::{Ingest, Verdict};
-use crate::quarantine::{QuarantineError, Suspect, Wanted};
+use crate::passthrough::Passthroughs;
+use crate::quarantine::{Kept, QuarantineError, Suspect, Wanted};
 use crate::receipt::Timestamp;
-use crate::vendor::{Incoming, Outcome, PREFIX, Vendors};
+use crate::vendor::{Found, Incoming, Outcome, PREFIX, Unreadable, Vendor, Vendors};
 
 /// How many callbacks are looked at in one go.
 const AT_ONCE: usize = 100;
@@ -42,16 +45,16 @@ pub(crate) async fn requeue(
     let mut behind = 0;
     loop {
         let page = ingest.quarantine().read(wanted.clone(), behind, AT_ONCE).await?;
-        let Some((last, _)) = page.last() else { return Ok(report) };
-        behind = *last;
+        let Some(last) = page.last() else { return Ok(report) };
+        behind = last.id;
         let mut done = Vec::new();
         let mut failure = None;
-        for (entry, suspect) in page {
+        for Kept { id, suspect, .. } in page {
             match reconsider(ingest, vendors, suspect, dry_run).await {
                 Verdict::Accepted => report.accepted += 1,
                 Verdict::Duplicate => report.duplicate += 1,
                 Verdict::Ignored => report.ignored += 1,
-                Verdict::Bad => {
+                Verdict::Bad(_) => {
                     report.kept += 1;
                     continue;
                 }
@@ -60,11 +63,70 @@ pub(crate) async fn requeue(
                     break;
                 }
             }
-            done.push(entry);
+            done.push(id);
         }
         if !dry_run {
             ingest.quarantine().release(done).await?;
         }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+    }
+}
+
+/// Takes in what was hidden as `unavailable`, oldest first. Each is stored before it leaves quarantine, so a kill between the
+/// two repeats it, and its ids make the repeat harmless. What cannot be used after all stays, in the second class.
+///
+/// # Errors
+/// When the quarantine fails, or receipts still cannot be made durable; what was taken in until then is taken in. How many
+/// callbacks have left quarantine otherwise.
+pub(crate) async fn take_in_hidden(
+    ingest: &Ingest,
+    vendors: &Vendors,
+    passthroughs: &Passthroughs,
+) -> Result<u64, RequeueError> {
+    let mut taken_in = 0;
+    let mut behind = 0;
+    let waiting = Wanted { waiting: true, ..Wanted::default() };
+    loop {
+        let page = ingest.quarantine().read(waiting.clone(), behind, AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(taken_in) };
+        behind = last.id;
+        let mut done = Vec::new();
+        let mut failure = None;
+        for Kept { id, suspect, .. } in page {
+            let stored = ingest.store_hidden(&suspect.receipts, false).await;
+            let addressed = addressed(vendors, suspect);
+            let verdict = match (stored, &addressed) {
+                (Some(verdict), _) => verdict,
+                (None, Some((vendor, request))) => ingest.reconsider(&***vendor, request, "", false, false).await,
+                // Its vendor is not served now: it waits until it is, or for an operator.
+                (None, None) => continue,
+            };
+            let done_with = match verdict {
+                Verdict::Accepted | Verdict::Duplicate => true,
+                Verdict::Ignored => match &addressed {
+                    Some((vendor, request)) => {
+                        ingest.hand_on(&***vendor, request, passthroughs.of(vendor.name())).await
+                    }
+                    None => true,
+                },
+                Verdict::Bad(outcome) => {
+                    ingest.quarantine().settle(id, outcome.as_str(), outcome.reason()).await?;
+                    false
+                }
+                Verdict::Unavailable => {
+                    failure = Some(RequeueError::Unavailable(Report { accepted: taken_in, ..Report::default() }));
+                    break;
+                }
+            };
+            if done_with {
+                ingest.taken_in();
+                taken_in += 1;
+                done.push(id);
+            }
+        }
+        ingest.quarantine().release(done).await?;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -85,14 +147,24 @@ pub(crate) enum RequeueError {
 async fn reconsider(ingest: &Ingest, vendors: &Vendors, suspect: Suspect, dry_run: bool) -> Verdict {
     let contradicts =
         [Outcome::Conflict, Outcome::Differing].iter().any(|why| why.reason() == suspect.reason);
-    let path = suspect.path.strip_prefix(PREFIX).unwrap_or_default().to_owned();
-    let route = vendors.route(&path);
-    let (Some((vendor, tail_at)), Some(request)) = (route, incoming(suspect)) else {
+    let receipts = suspect.receipts.clone();
+    let Some((vendor, request)) = addressed(vendors, suspect) else {
         // A vendor that is not configured any more, or nothing that HTTP could have brought.
-        return Verdict::Bad;
+        return Verdict::Bad(Outcome::Unreadable(Unreadable::BodyBroken));
     };
-    let request = Incoming { tail_at: PREFIX.len() + tail_at, ..request };
-    ingest.reconsider(&**vendor, &request, dry_run, contradicts).await
+    ingest.reconsider(&**vendor, &request, &receipts, dry_run, contradicts).await
+}
+
+/// Who would answer the request, and the request as it came.
+fn addressed(vendors: &Vendors, suspect: Suspect) -> Option<(&Arc<dyn Vendor>, Incoming)> {
+    let path = suspect.path.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    // A path below a vendor's own is a mistake in its console; the callback is genuine if it can prove it.
+    let (vendor, tail_at) = match vendors.find(&path) {
+        Found::Served(vendor, tail_at) | Found::UnknownPath(vendor, tail_at) => (vendor, tail_at),
+        Found::Nobody => return None,
+    };
+    let request = incoming(suspect)?;
+    Some((vendor, Incoming { tail_at: PREFIX.len() + tail_at, ..request }))
 }
 
 /// The request as it came; where its tail begins is the route's to say.

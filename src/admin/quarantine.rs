@@ -14,7 +14,7 @@ use super::callbacks::show_body;
 use super::problem::Problem;
 use super::query::{Query, read_cursor, write_cursor};
 use crate::journal::Order;
-use crate::quarantine::{Listed, Suspect, Wanted};
+use crate::quarantine::{Class, Kept, Listed, Suspect, Wanted};
 use crate::receipt::{Timestamp, VendorName};
 use crate::requeue::{self, Report, RequeueError};
 use crate::vendor::Mask;
@@ -26,13 +26,18 @@ struct Question {
     vendor: Option<VendorName>,
     reason: Option<String>,
     since: Option<Timestamp>,
+    class: Option<String>,
     dry_run: bool,
 }
 
 pub(super) async fn requeue(State(admin): State<Admin>, body: Bytes) -> Result<Json<Report>, Problem> {
     let question = if body.is_empty() { Question::default() } else { body::read(&body)? };
-    let Question { vendor, reason, since, dry_run } = question;
-    Ok(Json(take_in(&admin, &Wanted { vendor, reason, since }, dry_run).await?))
+    let Question { vendor, reason, since, class, dry_run } = question;
+    let class = class.map(|word| class_named(&word).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "class: not one of hidden, app, other")
+    }));
+    let wanted = Wanted { vendor, reason, since, class: class.transpose()?, waiting: false };
+    Ok(Json(take_in(&admin, &wanted, dry_run).await?))
 }
 
 /// Takes callbacks in that are good by now, or only looks.
@@ -48,16 +53,22 @@ pub(crate) async fn take_in(admin: &Admin, wanted: &Wanted, dry_run: bool) -> Re
     })
 }
 
+fn class_named(word: &str) -> Option<Class> {
+    Class::named(word)
+}
+
 pub(super) async fn list(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     let query = query.unwrap_or_default();
-    let query = Query::parse(&query, &["vendor", "reason", "since", "limit", "order", "cursor"])?;
+    let query = Query::parse(&query, &["vendor", "reason", "since", "class", "limit", "order", "cursor"])?;
     let wanted = Wanted {
         vendor: query.vendor()?,
         reason: query.text("reason").map(str::to_owned),
         since: query.time("since")?,
+        class: query.read("class", "not one of hidden, app, other", class_named)?,
+        waiting: false,
     };
     let limit = query.limit()?;
     let cursor = query.read("cursor", "no cursor of this list", read_cursor)?;
@@ -70,10 +81,11 @@ pub(super) async fn list(
     listed.truncate(limit);
     let next = listed.last().filter(|_| more).map(|last| write_cursor(order, last.id));
     let entries = listed.into_iter().map(|listed| {
-        let Listed { id, at, vendor, client, outcome, reason, path, body_bytes } = listed;
+        let Listed { id, at, vendor, client, outcome, reason, path, body_bytes, class } = listed;
         json!({
             "id": id,
             "at": Timestamp::from_millis(at),
+            "class": class.as_str(),
             "vendor": vendor,
             "client": client,
             "outcome": outcome,
@@ -95,14 +107,15 @@ pub(super) async fn one(
         || Problem::new(StatusCode::NOT_FOUND, "the quarantine has no callback of this id, or no more");
     let id: i64 = id.parse().map_err(|_| absent())?;
     let found = admin.ingest.quarantine().find(id).await.map_err(|error| Problem::internal(&error))?;
-    let Suspect { at, vendor, client, outcome, reason, path, query, headers, body } =
-        found.ok_or_else(absent)?;
+    let Kept { class, suspect, .. } = found.ok_or_else(absent)?;
+    let Suspect { at, vendor, client, outcome, reason, path, query, headers, body, receipts: _ } = suspect;
     let mask = Mask::of(&path);
     let headers: Vec<(String, String)> = serde_json::from_str(&headers).unwrap_or_default();
     let headers = headers.iter().map(|(name, value)| json!([name, mask.text(value)]));
     let mut shown = json!({
         "id": id,
         "at": Timestamp::from_millis(at),
+        "class": class.as_str(),
         "vendor": vendor,
         "client": client,
         "outcome": outcome,

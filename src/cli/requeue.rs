@@ -13,7 +13,7 @@ use crate::config::{AckAfter, Config};
 use crate::ingest::Ingest;
 use crate::journal::{Journal, Probe, probe};
 use crate::metrics::Metrics;
-use crate::quarantine::{Quarantine, Wanted};
+use crate::quarantine::{Class, Quarantine, Wanted};
 use crate::receipt::VendorName;
 use crate::requeue::{self, Report};
 use crate::sink::BoxError;
@@ -32,9 +32,16 @@ pub(super) struct Which {
     /// Only those that came at this time or later: RFC 3339, or how long ago (90m, 2h, 3d).
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
+    /// Only those of this class: hidden (answered 200 by the ban guard), app (names a configured app), other.
+    #[arg(long, value_name = "CLASS", value_parser = class)]
+    class: Option<Class>,
     /// Only say what would come of it.
     #[arg(long)]
     dry_run: bool,
+}
+
+fn class(word: &str) -> Result<Class, &'static str> {
+    Class::named(word).ok_or("not one of hidden, app, other")
 }
 
 pub(super) fn requeue(file: Option<&Path>, which: Which) -> Exit {
@@ -76,6 +83,7 @@ async fn by_the_service(config: &Config, which: Which) -> Result<Report, BoxErro
         "vendor": which.vendor,
         "reason": which.reason,
         "since": which.since.map(|Moment(moment)| moment),
+        "class": which.class.map(Class::as_str),
         "dry_run": which.dry_run,
     });
     let answer = order(config, "/api/v1/quarantine/requeue", &question).await?;
@@ -86,11 +94,12 @@ async fn by_the_service(config: &Config, which: Which) -> Result<Report, BoxErro
 async fn here(config: &Config, which: Which) -> Result<Report, BoxError> {
     let metrics = Metrics::new()?;
     let journal = Journal::open(&config.journal, &metrics)?;
-    let quarantine = Quarantine::open(journal.path(), &config.quarantine, &metrics)?;
+    let quarantine = Quarantine::open(journal.path(), &config.quarantine, &metrics);
     let ingest = Ingest::new(Store::Journal(journal.clone()), quarantine, 0, metrics, CallbackLog::none());
     let vendors = Vendors::configure(&config.vendors);
     let since = which.since.map(|Moment(moment)| moment);
-    let wanted = Wanted { vendor: which.vendor, reason: which.reason, since };
+    let wanted =
+        Wanted { vendor: which.vendor, reason: which.reason, since, class: which.class, waiting: false };
     let done = requeue::requeue(&ingest, &vendors, &wanted, which.dry_run).await;
     journal.close().await;
     ingest.close();

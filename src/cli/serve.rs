@@ -127,7 +127,6 @@ pub(super) fn exit_of(error: &RunError) -> Exit {
             | OpenError::Damaged { .. }
             | OpenError::Io { .. },
         )
-        | RunError::Quarantine(_)
         | RunError::Metrics(_) => Exit::Io,
     }
 }

@@ -11,9 +11,9 @@ use super::form::{Form, query};
 use super::page::{Room, Visit};
 use super::see;
 use super::text::{number, outcome_word, time_or_none, vendor, vendor_choice, vendor_named};
-use super::words::explained;
+use super::words::{Words, explained};
 use crate::admin::{Admin, Problem, take_in};
-use crate::quarantine::{Listed, Suspect, Wanted};
+use crate::quarantine::{Class, Kept, Listed, Suspect, Wanted};
 use crate::receipt::Timestamp;
 use crate::vendor::Mask;
 
@@ -34,7 +34,7 @@ pub(super) async fn requeue(State(admin): State<Admin>, visit: Visit, body: Byte
     let wanted = Wanted {
         vendor: form.field("vendor").and_then(vendor_named),
         reason: form.field("reason").map(str::to_owned),
-        since: None,
+        ..Wanted::default()
     };
     let dry_run = form.field("how") != Some("take");
     match take_in(&admin, &wanted, dry_run).await {
@@ -54,7 +54,7 @@ async fn content(admin: &Admin, visit: &Visit) -> Result<Markup, Problem> {
     let wanted = Wanted {
         vendor: asked.field("vendor").and_then(vendor_named),
         reason: asked.field("reason").map(str::to_owned),
-        since: None,
+        ..Wanted::default()
     };
     let listed = admin.ingest.quarantine().list(wanted, true, asked.number("behind"), ROWS + 1).await;
     let listed = listed.map_err(|error| Problem::internal(&error))?;
@@ -93,13 +93,14 @@ fn table(visit: &Visit, listed: &[Listed]) -> Markup {
                     th scope="col" { (words.callback_path) }
                 } }
                 tbody {
-                    @for Listed { id, at, vendor: name, outcome, reason, path, .. } in listed.iter().take(ROWS) {
+                    @for Listed { id, at, vendor: name, outcome, reason, path, class, .. } in listed.iter().take(ROWS) {
                         tr.row {
                             td { a href={ "/quarantine/" (id) } { (time_or_none(Timestamp::from_millis(*at))) } }
                             td.short { (vendor_named(name).map_or(name.as_str(), |name| vendor(language, name))) }
                             td.wide {
                                 span.tag.bad { (outcome_word(words, outcome)) } " "
                                 (explained(language, reason).unwrap_or_default()) " " small.code { (reason) }
+                                " " small { (class_text(words, *class)) }
                             }
                             td.wide.event { code { (Mask::of(path).path()) } }
                         }
@@ -121,8 +122,8 @@ async fn suspect(admin: &Admin, visit: &Visit, id: &str) -> Result<Markup, Probl
     let gone = || Problem::new(StatusCode::NOT_FOUND, words.quarantine_gone);
     let id: i64 = id.parse().map_err(|_| gone())?;
     let found = admin.ingest.quarantine().find(id).await.map_err(|error| Problem::internal(&error))?;
-    let Suspect { at, vendor: name, client, outcome, reason, path, query, headers, body } =
-        found.ok_or_else(gone)?;
+    let Kept { class, suspect, .. } = found.ok_or_else(gone)?;
+    let Suspect { at, vendor: name, client, outcome, reason, path, query, headers, body, receipts: _ } = suspect;
     let at = Timestamp::from_millis(at);
     let arrived = Arrived {
         vendor: &name,
@@ -145,12 +146,21 @@ async fn suspect(admin: &Admin, visit: &Visit, id: &str) -> Result<Markup, Probl
             }
             dl.facts {
                 div { dt { (words.received) " (UTC)" } dd { (time_or_none(at)) } }
+                div { dt { (words.quarantine_class) } dd { (class_text(words, class)) } }
                 div { dt { (words.vendor) } dd { (vendor_named(&name).map_or(&*name, |name| vendor(language, name))) } }
             }
         }
         (arrived::verified(admin, visit, &arrived).await)
         (arrived::show(visit, &arrived))
     })
+}
+
+fn class_text(words: &Words, class: Class) -> &'static str {
+    match class {
+        Class::Hidden => words.class_hidden,
+        Class::App => words.class_app,
+        Class::Other => words.class_other,
+    }
 }
 
 /// What came of the order that led here.

@@ -22,6 +22,8 @@ pub(super) struct Known<'r> {
     pub(super) verified_by: Option<Proof>,
     /// What became of its receipts.
     pub(super) committed: Committed,
+    /// The outcome under which quarantine keeps it, whatever the vendor is answered.
+    pub(super) keep: Option<Outcome>,
 }
 
 /// A callback at its end.
@@ -37,7 +39,7 @@ pub(super) struct Ending<'r> {
 impl Ending<'_> {
     /// As the callback log takes it down.
     pub(super) fn ended(&self, status: u16, took: Duration) -> Ended<'_> {
-        let Known { app, command, verified_by, committed } = &self.known;
+        let Known { app, command, verified_by, committed, keep: _ } = &self.known;
         let last = |first| first + i64::from(committed.new_total()) - 1;
         Ended {
             request: self.request,
@@ -54,7 +56,7 @@ impl Ending<'_> {
 
     /// As its span tells it; the event's name only where it is proven.
     pub(super) fn told(&self, status: u16) -> spans::Ended<'_> {
-        let Known { app, command, verified_by, committed } = &self.known;
+        let Known { app, command, verified_by, committed, keep: _ } = &self.known;
         spans::Ended {
             app: *app,
             event: command.as_deref().filter(|_| verified_by.is_some()),
@@ -96,5 +98,6 @@ pub(super) fn suspect(vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome
         query: request.query().to_owned(),
         headers: serde_json::to_string(&headers).unwrap_or_default(),
         body: request.body.clone(),
+        receipts: String::new(),
     }
 }

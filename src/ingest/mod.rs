@@ -2,6 +2,7 @@
 //! long because that order is to be read in one place.)
 
 mod ending;
+mod hidden;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -13,15 +14,15 @@ use crate::callback_log::CallbackLog;
 use crate::journal::{Committed, Entries};
 use crate::log_limit::LogLimit;
 use crate::metrics::{Metrics, VendorMetrics};
-use crate::passthrough::{Forwarded, Passthrough};
-use crate::quarantine::Quarantine;
+use crate::passthrough::{CallIds, Forwarded, Passthrough};
+use crate::quarantine::{Class, NotHidden, Quarantine};
 use crate::receipt::VendorName;
 use crate::spans::{CallbackSpan, Came, Spans, Step};
 use crate::stamp::stamp;
 use crate::store::{Store, StoreError};
 use crate::vendor::{
-    Answer, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, RECEIPTS_BYTES, Readings, Vendor,
-    Verified, authenticate,
+    Answer, Callback, Claim, DecodeError, Incoming, Neighbour, Opened, Outcome, Problem, RECEIPTS_BYTES,
+    Readings, Vendor, Verified, authenticate,
 };
 use ending::{Ending, Known, suspect, tell};
 
@@ -34,7 +35,11 @@ pub(crate) struct Ingest {
     /// In the order of [`VendorName::ALL`].
     by_vendor: [VendorMetrics; 4],
     callbacks: CallbackLog,
+    /// Which other events may be handed on.
+    call_ids: CallIds,
     log: LogLimit,
+    /// For callbacks that could not be hidden.
+    exposed_log: LogLimit,
     spans: Spans,
 }
 
@@ -64,8 +69,8 @@ pub(crate) enum Verdict {
     Duplicate,
     /// Nothing for us.
     Ignored,
-    /// As bad as before.
-    Bad,
+    /// As bad as before, for this reason.
+    Bad(Outcome),
     /// Good, and could not be made durable.
     Unavailable,
 }
@@ -90,8 +95,18 @@ impl Ingest {
     ) -> Self {
         let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
-        let (log, spans) = (LogLimit::default(), Spans::off());
-        Self { store, quarantine, ban_guard, metrics, by_vendor, callbacks, log, spans }
+        Self {
+            store,
+            quarantine,
+            ban_guard,
+            metrics,
+            by_vendor,
+            callbacks,
+            call_ids: CallIds::default(),
+            log: LogLimit::default(),
+            exposed_log: LogLimit::default(),
+            spans: Spans::off(),
+        }
     }
 
     /// The same, with a span for each callback.
@@ -115,7 +130,7 @@ impl Ingest {
         let span = self.span(vendor, request, begun);
         let mut known = Known::default();
         let step = span.as_ref().map(|span| span.step("verify and decode"));
-        let read = self.read(vendor, request, passthrough.is_some(), true, &mut known);
+        let read = self.read(vendor, request, passthrough, true, &mut known);
         step.into_iter().for_each(Step::end);
         async move {
             let (outcome, reply) = match read {
@@ -123,11 +138,8 @@ impl Ingest {
                     let forwarded = match passthrough {
                         // In a box, for each connection has room for the largest future that it may need.
                         Some(passthrough) if onward => Box::pin(passthrough.forward(request, begun)).await,
-                        Some(passthrough) => {
-                            passthrough.keep();
-                            None
-                        }
-                        None => None,
+                        // It has been counted.
+                        Some(_) | None => None,
                     };
                     (Outcome::Ignored, forwarded.map_or(Reply::Ours(allow), Reply::Theirs))
                 }
@@ -141,9 +153,14 @@ impl Ingest {
                     step.into_iter().for_each(|step| step.end());
                     // A late commit still counts, and the vendor's retry is a duplicate then.
                     let committed = committed.unwrap_or(Err(StoreError::Unavailable));
-                    let outcome = self.committed(vendor, request, committed, &mut known.committed);
+                    let outcome = self.committed(vendor, request, committed, &mut known);
                     (outcome, Reply::Ours(vendor.answer(request, &outcome)))
                 }
+            };
+            let reply = if outcome.is_trouble() || known.keep.is_some() {
+                Box::pin(self.trouble(vendor, request, outcome, known.keep, reply)).await
+            } else {
+                reply
             };
             self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
         }
@@ -163,38 +180,80 @@ impl Ingest {
     }
 
     /// Takes a callback once more that was in quarantine. With `dry_run` it is only looked at. It is neither answered nor
-    /// counted as a callback, and not kept again. `contradicts` says that it is in quarantine because it contradicts what is
+    /// counted as a callback, and not kept again. `receipts` is what it gave when it was hidden as `unavailable`: that was
+    /// proven then, and is stored as it is. `contradicts` says that it is in quarantine because it contradicts what is
     /// stored: that has been counted then.
+    ///
+    /// Cancel safe: what is stored is stored, and known when it is taken once more.
     pub(crate) async fn reconsider(
         &self,
         vendor: &dyn Vendor,
         request: &Incoming,
+        receipts: &str,
         dry_run: bool,
         contradicts: bool,
     ) -> Verdict {
-        let entries = match self.read(vendor, request, false, false, &mut Known::default()) {
-            Read::Neighbour { .. } => return Verdict::Ignored,
-            Read::Over(_) => return Verdict::Bad,
-            Read::Receipts(entries) if entries.is_empty() => return Verdict::Ignored,
-            Read::Receipts(_) if dry_run => return Verdict::Accepted,
-            Read::Receipts(entries) => entries,
-        };
+        if let Some(verdict) = self.store_hidden(receipts, dry_run).await {
+            return verdict;
+        }
+        match self.read(vendor, request, None, false, &mut Known::default()) {
+            Read::Neighbour { .. } => Verdict::Ignored,
+            Read::Over(outcome) => Verdict::Bad(outcome),
+            Read::Receipts(entries) if entries.is_empty() => Verdict::Ignored,
+            Read::Receipts(_) if dry_run => Verdict::Accepted,
+            Read::Receipts(entries) => self.store_again(vendor.name(), entries, contradicts).await,
+        }
+    }
+
+    /// Stores what a callback gave when it was hidden as `unavailable`; `None` if it gave nothing.
+    pub(crate) async fn store_hidden(&self, receipts: &str, dry_run: bool) -> Option<Verdict> {
+        let entries = hidden::read(receipts)?;
+        let vendor = entries.first()?.vendor;
+        Some(if dry_run { Verdict::Accepted } else { self.store_again(vendor, entries, false).await })
+    }
+
+    async fn store_again(&self, vendor: VendorName, entries: Entries, contradicts: bool) -> Verdict {
         match self.store.commit(Duration::MAX, entries).await {
             Ok(committed) => {
                 match contradicts {
-                    false => self.count(vendor.name(), &committed),
-                    true => committed.count_in(self.metrics_of(vendor.name())),
+                    false => self.count(vendor, &committed),
+                    true => committed.count_in(self.metrics_of(vendor)),
                 }
                 match (committed.new_total(), contradiction(&committed)) {
                     (0, None) => Verdict::Duplicate,
                     // What contradicts what is stored stays where somebody can look at it.
-                    (_, Some(_)) => Verdict::Bad,
+                    (_, Some(contradiction)) => Verdict::Bad(contradiction),
                     (_, None) => Verdict::Accepted,
                 }
             }
-            Err(StoreError::Refused) => Verdict::Bad,
+            Err(StoreError::Refused) => Verdict::Bad(Outcome::Unavailable),
             Err(StoreError::Unavailable) => Verdict::Unavailable,
         }
+    }
+
+    /// Hands another event on that was hidden when it came. True when nothing is left to be done with it.
+    pub(crate) async fn hand_on(
+        &self,
+        vendor: &dyn Vendor,
+        request: &Incoming,
+        passthrough: Option<&Passthrough>,
+    ) -> bool {
+        match (self.read(vendor, request, passthrough, false, &mut Known::default()), passthrough) {
+            (Read::Neighbour { onward: true, .. }, Some(passthrough)) => {
+                passthrough.forward(request, Instant::now()).await.is_some()
+            }
+            (Read::Neighbour { .. } | Read::Receipts(_) | Read::Over(_), _) => true,
+        }
+    }
+
+    /// Whether what must become durable can, as far as is known.
+    pub(crate) fn takes_writes(&self) -> bool {
+        self.store.takes_writes()
+    }
+
+    /// Counts what was hidden as `unavailable` and has been taken in.
+    pub(crate) fn taken_in(&self) {
+        self.metrics.quarantine_taken_in.inc();
     }
 
     /// Where callbacks are kept that could not be used.
@@ -208,7 +267,7 @@ impl Ingest {
     }
 
     /// Ends a request that never became a callback: its body was too large, too slow or broken.
-    pub(crate) fn refuse(
+    pub(crate) async fn refuse(
         &self,
         vendor: &dyn Vendor,
         request: &Incoming,
@@ -217,6 +276,7 @@ impl Ingest {
     ) -> Reply {
         let reply = Reply::Ours(vendor.answer(request, &outcome));
         let (known, span) = (Known::default(), self.span(vendor, request, begun));
+        let reply = self.trouble(vendor, request, outcome, None, reply).await;
         self.finish(Ending { vendor, request, begun, known, outcome, span }, reply)
     }
 
@@ -248,18 +308,19 @@ impl Ingest {
         &self,
         vendor: &'r dyn Vendor,
         request: &'r Incoming,
-        has_passthrough: bool,
+        passthrough: Option<&Passthrough>,
         now: bool,
         known: &mut Known<'r>,
     ) -> Read {
         let metrics = now.then(|| self.metrics_of(vendor.name()));
-        let read = || read(vendor, request, has_passthrough, metrics, known);
+        let upstream = passthrough.map(|passthrough| Upstream { passthrough, call_ids: &self.call_ids });
+        let read = || read(vendor, request, upstream, metrics, known);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             tracing::error!(
                 vendor = vendor.name().as_str(),
                 "a callback made readhook panic; it is in quarantine"
             );
-            self.quarantine.keep(suspect(vendor, request, &Outcome::Unavailable));
+            known.keep = Some(Outcome::Unavailable);
             Read::Over(Outcome::Unavailable)
         })
     }
@@ -269,19 +330,19 @@ impl Ingest {
         vendor: &dyn Vendor,
         request: &Incoming,
         committed: Result<Committed, StoreError>,
-        stored: &mut Committed,
+        known: &mut Known<'_>,
     ) -> Outcome {
         let committed = match committed {
             Ok(committed) => committed,
             Err(StoreError::Unavailable) => return Outcome::Unavailable,
             Err(StoreError::Refused) => {
                 // A vendor that comes again hears the same, until it does not come any more.
-                self.quarantine.keep(suspect(vendor, request, &Outcome::Unavailable));
+                known.keep = Some(Outcome::Unavailable);
                 return Outcome::Unavailable;
             }
         };
         self.count(vendor.name(), &committed);
-        *stored = committed;
+        known.committed = committed;
         match (committed.new_total(), contradiction(&committed)) {
             (0, None) => Outcome::Duplicate,
             (0, Some(contradiction)) => contradiction,
@@ -289,7 +350,7 @@ impl Ingest {
             (_, Some(contradiction)) => {
                 // Some of it is new and some contradicts what is stored; the vendor hears of the new.
                 self.tell(vendor, request, &contradiction);
-                self.quarantine.keep(suspect(vendor, request, &contradiction));
+                known.keep = Some(contradiction);
                 Outcome::Accepted
             }
         }
@@ -312,20 +373,9 @@ impl Ingest {
 
     fn finish(&self, mut ending: Ending<'_>, reply: Reply) -> Reply {
         let span = ending.span.take();
-        let Ending { vendor, request, begun, outcome, .. } = &ending;
-        let reply = match reply {
-            Reply::Ours(answer) => Reply::Ours(self.guard(*vendor, request, outcome, answer)),
-            Reply::Theirs(forwarded) => Reply::Theirs(forwarded),
-        };
+        let Ending { vendor, begun, outcome, .. } = &ending;
         let (status, took) = (reply.status(), begun.elapsed());
         self.metrics_of(vendor.name()).callback(outcome.as_str(), outcome.reason(), took.as_secs_f64());
-        let hidden = *outcome == Outcome::Unavailable && status == 200;
-        if outcome.is_trouble() {
-            self.tell(*vendor, request, outcome);
-        }
-        if hidden || (outcome.is_trouble() && *outcome != Outcome::Unavailable) {
-            self.quarantine.keep(suspect(*vendor, request, outcome));
-        }
         self.callbacks.take(&ending.ended(status, took));
         if let Some(span) = span {
             span.end(&ending.told(status));
@@ -333,24 +383,86 @@ impl Ingest {
         reply
     }
 
-    /// Lets no more failures reach Easemob than it bears.
-    fn guard(&self, vendor: &dyn Vendor, request: &Incoming, outcome: &Outcome, answer: Answer) -> Answer {
-        if answer.status == 200 || vendor.name() != VendorName::Easemob {
-            return answer;
+    /// Logs a callback that could not be used, lets quarantine keep it, and gives what is answered: to Easemob 200 in place of
+    /// its true status where one more failure would be too many, and the callback is durable in quarantine.
+    async fn trouble(
+        &self,
+        vendor: &dyn Vendor,
+        request: &Incoming,
+        outcome: Outcome,
+        keep: Option<Outcome>,
+        reply: Reply,
+    ) -> Reply {
+        if outcome.is_trouble() {
+            self.tell(vendor, request, &outcome);
         }
-        match self.ban_guard.before_failing(Instant::now()) {
-            Advice::Fail => answer,
-            Advice::Hide { tripped } => {
-                if tripped {
-                    self.metrics.ban_guard_active.set(1);
-                    tracing::warn!(
-                        reason = outcome.reason(),
-                        "so many callbacks of easemob failed that it would ban the app: answering 200 until \
-                         30 s have passed without a failure; the callbacks are in quarantine"
-                    );
-                }
-                vendor.answer(request, &Outcome::Ignored)
+        let claim = catch_unwind(AssertUnwindSafe(|| vendor.claim(request))).unwrap_or(Claim::Nothing);
+        // What was told as `unavailable` comes again; the rest stays for an operator.
+        let keep = keep.or((outcome.is_trouble() && outcome != Outcome::Unavailable).then_some(outcome));
+        let guarded = vendor.name() == VendorName::Easemob && claim == Claim::Callback;
+        if guarded
+            && reply.status() != 200
+            && let Advice::Hide { tripped } = self.ban_guard.before_failing(Instant::now())
+        {
+            if tripped {
+                self.tripped(&outcome);
             }
+            match self.hide(vendor, request, &outcome).await {
+                Ok(()) => return Reply::Ours(vendor.answer(request, &Outcome::Ignored)),
+                Err(why) => {
+                    self.exposed(why);
+                    // Quarantine has kept it already, or cannot.
+                    if outcome != Outcome::Unavailable {
+                        return reply;
+                    }
+                }
+            }
+        }
+        if let Some(outcome) = keep {
+            let class = match (outcome, claim) {
+                (Outcome::Conflict | Outcome::Differing, _) | (_, Claim::App | Claim::Callback) => Class::App,
+                (_, Claim::Nothing) => Class::Other,
+            };
+            self.quarantine.keep(class, suspect(vendor, request, &outcome)).await;
+        }
+        reply
+    }
+
+    /// Makes a callback durable in quarantine, with what it gave if it was authentic.
+    async fn hide(
+        &self,
+        vendor: &dyn Vendor,
+        request: &Incoming,
+        outcome: &Outcome,
+    ) -> Result<(), NotHidden> {
+        let mut suspect = suspect(vendor, request, outcome);
+        if *outcome == Outcome::Unavailable
+            && let Read::Receipts(entries) = self.read(vendor, request, None, false, &mut Known::default())
+        {
+            suspect.receipts = hidden::write(&entries);
+        }
+        self.quarantine.hide(suspect).await
+    }
+
+    fn tripped(&self, outcome: &Outcome) {
+        self.metrics.ban_guard_active.set(1);
+        tracing::warn!(
+            reason = outcome.reason(),
+            "so many callbacks of easemob failed that it would ban the app: answering 200 until 30 s have passed \
+             without a failure, to what quarantine has made durable"
+        );
+    }
+
+    /// A failure was told that should have been hidden.
+    fn exposed(&self, why: NotHidden) {
+        self.ban_guard.failed(Instant::now());
+        self.metrics.ban_guard_exposed.with_label_values(&[why.as_str()]).inc();
+        if let Some(suppressed) = self.exposed_log.admit() {
+            tracing::error!(
+                why = why.as_str(),
+                suppressed,
+                "quarantine could not take a callback of easemob in time: it hears of one more failure, and may ban the app"
+            );
         }
     }
 
@@ -372,14 +484,28 @@ fn contradiction(committed: &Committed) -> Option<Outcome> {
 
 /// Looks at a callback as it would be looked at if it came, and leaves no trace of it: nothing is stored, counted or kept.
 pub(crate) fn look(vendor: &dyn Vendor, request: &Incoming) -> Read {
-    read(vendor, request, false, None, &mut Known::default())
+    read(vendor, request, None, None, &mut Known::default())
+}
+
+/// Where other events go, and which of them.
+#[derive(Clone, Copy)]
+struct Upstream<'u> {
+    passthrough: &'u Passthrough,
+    call_ids: &'u CallIds,
+}
+
+impl Upstream<'_> {
+    /// Whether a proven callback may be handed on: it is the first under its id, or comes again as it was.
+    fn admits(self, vendor: &dyn Vendor, app: &str, callback: &Callback<'_>) -> bool {
+        vendor.signed_id(callback).is_none_or(|id| self.call_ids.admits(app, id, &callback.request.body))
+    }
 }
 
 /// Everything that needs no waiting.
 fn read<'r>(
     vendor: &'r dyn Vendor,
     request: &'r Incoming,
-    has_passthrough: bool,
+    upstream: Option<Upstream<'_>>,
     metrics: Option<&VendorMetrics>,
     known: &mut Known<'r>,
 ) -> Read {
@@ -388,8 +514,22 @@ fn read<'r>(
         Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
             tracing::debug!(vendor = vendor.name().as_str(), command = %callback.command, "a neighbour");
             // Nothing is done with it unless somebody else would believe that it came through us.
-            let genuine = has_passthrough.then(|| vendor.verify(&callback).ok()).flatten();
-            let onward = genuine.is_some();
+            let genuine = upstream.and_then(|upstream| Some((upstream, vendor.verify(&callback).ok())));
+            let onward = match &genuine {
+                Some((upstream, Some(found))) => {
+                    let admitted = upstream.admits(vendor, found.app, &callback);
+                    if !admitted {
+                        upstream.passthrough.keep_another_body();
+                    }
+                    admitted
+                }
+                Some((upstream, None)) => {
+                    upstream.passthrough.keep();
+                    false
+                }
+                None => false,
+            };
+            let genuine = genuine.and_then(|(_, found)| found);
             (known.app, known.verified_by) = genuine.map(|found| (found.app, found.by)).unzip();
             known.command = Some(callback.command);
             return Read::Neighbour { allow, onward };
@@ -402,6 +542,10 @@ fn read<'r>(
         Err(refusal) => return Read::Over(Outcome::Rejected(refusal)),
     };
     (known.app, known.verified_by) = (Some(verified.app()), Some(verified.by()));
+    if let Some(upstream) = upstream {
+        // Remembered: nothing else may be handed on under its id.
+        let _stored_anyway = upstream.admits(vendor, verified.app(), verified.callback());
+    }
     if let Some(metrics) = metrics {
         let secret = verified.with().map(|place| (place.list, place.index));
         metrics.called(verified.app(), secret, request.received_at.as_seconds());

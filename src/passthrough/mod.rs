@@ -4,6 +4,7 @@
 //! reason that a message is not sent.
 
 mod breaker;
+mod call_ids;
 mod message;
 
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use crate::receipt::VendorName;
 use crate::tls;
 use crate::vendor::Incoming;
 use breaker::Breaker;
+pub(crate) use call_ids::CallIds;
 use message::{end_to_end, target};
 
 /// A longer answer is none to a callback.
@@ -110,7 +112,7 @@ impl Passthrough {
             .pool_idle_timeout(KEPT_FOR)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        ["answered", "open", "full", "late", "failed", "unauthentic"].into_iter().for_each(|result| {
+        ["answered", "open", "full", "late", "failed", "unauthentic", "another_body"].into_iter().for_each(|result| {
             metrics.passthrough.with_label_values(&[vendor.as_str(), result]).inc_by(0);
         });
         Ok(Self {
@@ -149,6 +151,18 @@ impl Passthrough {
     /// A neighbour that did not prove genuine stays here.
     pub(crate) fn keep(&self) {
         self.count("unauthentic");
+    }
+
+    /// Another body came under an id that is known: somebody who has seen one callback makes up others. It stays here.
+    pub(crate) fn keep_another_body(&self) {
+        self.count("another_body");
+        if let Some(suppressed) = self.log.admit() {
+            tracing::warn!(
+                vendor = self.vendor.as_str(),
+                suppressed,
+                "another body came under the signed id of an earlier callback: it is not handed on"
+            );
+        }
     }
 
     async fn try_forward(&self, request: &Incoming, begun: Instant) -> Result<Forwarded, Miss> {

@@ -1,43 +1,128 @@
-//! Quarantine: callbacks that could not be used, kept raw, so that after a wrong secret is mended nothing is lost.
+//! Quarantine: callbacks that could not be used, kept raw, so that nothing is lost once a wrong secret is corrected, or
+//! the journal takes writes again.
 //!
-//! A file and a thread of its own, behind a short queue that is never waited for: a flood of bad callbacks costs the
-//! journal nothing. Bounded by entries and bytes, oldest out first; written without fsync, for it is no promise.
+//! A file and a thread of its own, bounded by entries and bytes: a flood of bad callbacks costs the journal nothing. There
+//! are three classes. What the ban guard answered 200 is synced before that answer and never evicted. What names a
+//! configured app waits for its turn, and is written without a sync of its own. The rest is written when there is time.
 
+mod aside;
 mod look;
+mod queue;
+mod shares;
 mod store;
+mod writer;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::QuarantineConfig;
 use crate::metrics::Metrics;
 use crate::receipt::{Timestamp, VendorName};
-use store::Store;
+use queue::{Order, Queue};
+use writer::{Shared, Writer};
 
-/// How many callbacks may wait to be written; further ones are counted and let go.
-const QUEUED: usize = 256;
-/// How many bytes of them may wait: bodies can be large.
-const QUEUED_BYTES: usize = 16 << 20;
-/// Room that an entry takes beyond its texts.
+/// A callback is hidden within this time, or its true status is answered.
+const HIDDEN_WITHIN: Duration = Duration::from_millis(500);
+/// How long a callback that names an app waits for the file to catch up.
+const KEPT_WITHIN: Duration = Duration::from_millis(500);
+/// Capacity that an entry takes beyond its texts.
 const OVERHEAD: usize = 128;
 
-/// What the store's thread is asked to do.
-enum Job {
-    Keep(Suspect),
-    /// Takes out what has been dealt with.
-    Release(Vec<i64>, oneshot::Sender<Result<(), QuarantineError>>),
+/// Why a callback is kept, which says how well. A better class comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// It was answered 200 in place of an error. Only an operator, or the journal, may take it out.
+    Hidden,
+    /// It names an app that is configured.
+    App,
+    /// Anything else.
+    Other,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 3] = [Self::Hidden, Self::App, Self::Other];
+
+    /// The word in API and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::App => "app",
+            Self::Other => "other",
+        }
+    }
+
+    /// The class of a word.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Hidden => 0,
+            Self::App => 1,
+            Self::Other => 2,
+        }
+    }
+
+    /// As the file has it.
+    fn number(self) -> i64 {
+        match self {
+            Self::Hidden => 1,
+            Self::App => 2,
+            Self::Other => 3,
+        }
+    }
+
+    fn of(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
+    }
+}
+
+/// Why a callback was not hidden. It may be kept all the same, in the second class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotHidden {
+    /// There is no quarantine.
+    Off,
+    /// The class is full.
+    Full,
+    /// Its client holds its share of the class.
+    Client,
+    /// It was not on the disk in time.
+    Slow,
+    /// The file cannot be written.
+    Failed,
+}
+
+impl NotHidden {
+    /// The word in log and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Full => "full",
+            Self::Client => "client",
+            Self::Slow => "slow",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The quarantine's file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("the quarantine: {0}")]
 pub(crate) struct QuarantineError(String);
+
+impl QuarantineError {
+    fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
 
 impl From<rusqlite::Error> for QuarantineError {
     fn from(error: rusqlite::Error) -> Self {
@@ -53,6 +138,9 @@ pub(crate) struct Wanted {
     pub(crate) reason: Option<String>,
     /// Those that came at this moment or later.
     pub(crate) since: Option<Timestamp>,
+    pub(crate) class: Option<Class>,
+    /// Only those that were hidden as `unavailable` and wait for the journal.
+    pub(crate) waiting: bool,
 }
 
 /// A callback that could not be used, as it arrived.
@@ -75,6 +163,15 @@ pub(crate) struct Suspect {
     pub(crate) headers: String,
     /// The body.
     pub(crate) body: bytes::Bytes,
+    /// The receipts that it gave when it was authentic and could not be stored; empty otherwise.
+    pub(crate) receipts: String,
+}
+
+/// A callback that is kept.
+pub(crate) struct Kept {
+    pub(crate) id: i64,
+    pub(crate) class: Class,
+    pub(crate) suspect: Suspect,
 }
 
 /// What a list tells of a callback that is kept.
@@ -90,78 +187,102 @@ pub(crate) struct Listed {
     /// As it came; it may hold a token.
     pub(crate) path: String,
     pub(crate) body_bytes: i64,
+    pub(crate) class: Class,
 }
 
 impl Suspect {
     fn bytes(&self) -> usize {
-        OVERHEAD + self.path.len() + self.query.len() + self.headers.len() + self.body.len()
+        OVERHEAD + self.path.len() + self.query.len() + self.headers.len() + self.body.len() + self.receipts.len()
     }
 }
 
 /// A handle on the quarantine.
 pub(crate) struct Quarantine {
-    queue: Option<SyncSender<Job>>,
-    /// Bytes that wait.
-    queued: Arc<AtomicUsize>,
+    /// `None` where nothing is kept.
+    shared: Option<Arc<Shared>>,
     path: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
     metrics: Metrics,
 }
 
 impl Quarantine {
-    /// Opens the store beside the journal, or makes it.
-    ///
-    /// # Errors
-    /// When its file cannot be opened or is no quarantine.
-    pub(crate) fn open(
-        journal: &Path,
-        config: &QuarantineConfig,
-        metrics: &Metrics,
-    ) -> std::io::Result<Self> {
+    /// Opens the store beside the journal, or makes it. What is wrong with its file prevents no start: a file that is no
+    /// quarantine is set aside, and one that cannot be written now is tried again every second.
+    pub(crate) fn open(journal: &Path, config: &QuarantineConfig, metrics: &Metrics) -> Self {
         if config.max_entries == 0 || config.max_bytes == 0 {
-            return Ok(Self::none(metrics));
+            return Self::none(metrics);
         }
         let path = path_beside(journal);
-        if let Some(folder) = path.parent() {
-            // Without a journal nobody else has made it; if it cannot be made, opening the file says so.
-            let _seen_below = std::fs::create_dir_all(folder);
+        let shared = Arc::new(Shared {
+            queue: Queue::new(),
+            takes_writes: AtomicBool::new(false),
+            waiting: watch::Sender::new(0),
+            gate: RwLock::new(()),
+        });
+        let writer = Writer::start(path.clone(), config.clone(), metrics.clone(), shared.clone());
+        let thread = std::thread::Builder::new().name("quarantine".to_owned()).spawn(|| writer.run());
+        match thread {
+            Ok(thread) => {
+                let (thread, metrics) = (Mutex::new(Some(thread)), metrics.clone());
+                Self { shared: Some(shared), path, thread, metrics }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the quarantine has no thread: callbacks that cannot be used are not kept");
+                Self::none(metrics)
+            }
         }
-        let store = Store::open(&path, config.clone(), metrics.clone()).map_err(|error| {
-            std::io::Error::other(format!("cannot open the quarantine `{}`: {error}", path.display()))
-        })?;
-        let (queue, jobs) = sync_channel(QUEUED);
-        let queued = Arc::new(AtomicUsize::new(0));
-        let waiting = queued.clone();
-        let thread = std::thread::Builder::new()
-            .name("quarantine".to_owned())
-            .spawn(move || store.run(&jobs, &waiting))?;
-        let (thread, metrics) = (Mutex::new(Some(thread)), metrics.clone());
-        Ok(Self { queue: Some(queue), queued, path, thread, metrics })
     }
 
     /// One that keeps nothing.
     pub(crate) fn none(metrics: &Metrics) -> Self {
-        Self {
-            queue: None,
-            queued: Arc::default(),
-            path: PathBuf::new(),
-            thread: Mutex::default(),
-            metrics: metrics.clone(),
+        Self { shared: None, path: PathBuf::new(), thread: Mutex::default(), metrics: metrics.clone() }
+    }
+
+    /// Keeps a callback that was answered with its true status. One that names an app waits for capacity, half a second at
+    /// most; the rest does not wait. What is not kept is counted. Cancel safe: dropped, it may be kept or not.
+    pub(crate) async fn keep(&self, class: Class, suspect: Suspect) {
+        let Some(shared) = &self.shared else { return };
+        let bytes = suspect.bytes();
+        let permits = match class {
+            // A file that fails is not waited for.
+            Class::Hidden | Class::App if shared.takes_writes.load(Ordering::Relaxed) => {
+                let until = Instant::now() + KEPT_WITHIN;
+                timeout_at(until, shared.queue.reserve(Class::App, bytes)).await.ok().flatten()
+            }
+            Class::Hidden | Class::App => shared.queue.try_reserve(Class::App, bytes),
+            Class::Other => shared.queue.try_reserve(class, bytes),
+        };
+        match permits {
+            Some(permits) => {
+                let class = if class == Class::Other { Class::Other } else { Class::App };
+                shared.queue.push(class, suspect, permits, None);
+            }
+            None => self.metrics.quarantine_lost.inc(),
         }
     }
 
-    /// Keeps a callback, if there is room in the queue right now.
-    pub(crate) fn keep(&self, suspect: Suspect) {
-        let Some(queue) = &self.queue else { return };
-        let bytes = suspect.bytes();
-        if self.queued.fetch_add(bytes, Ordering::Relaxed) <= QUEUED_BYTES {
-            match queue.try_send(Job::Keep(suspect)) {
-                Ok(()) => return,
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-            }
+    /// Keeps a callback that is to be answered 200 in place of an error. `Ok` means that it is on the disk, and that nothing
+    /// but an operator or the journal will take it out. Otherwise its true status must be answered; then it may be kept in
+    /// the second class, or not at all. Dropped, it ends as if it had been slow.
+    pub(crate) async fn hide(&self, suspect: Suspect) -> Result<(), NotHidden> {
+        let Some(shared) = &self.shared else { return Err(NotHidden::Off) };
+        if !shared.takes_writes.load(Ordering::Relaxed) {
+            self.metrics.quarantine_lost.inc();
+            return Err(NotHidden::Failed);
         }
-        self.queued.fetch_sub(bytes, Ordering::Relaxed);
-        self.metrics.quarantine_lost.inc();
+        let until = Instant::now() + HIDDEN_WITHIN;
+        let reserved = timeout_at(until, shared.queue.reserve(Class::Hidden, suspect.bytes())).await;
+        let Some(permits) = reserved.ok().flatten() else {
+            self.metrics.quarantine_lost.inc();
+            return Err(NotHidden::Slow);
+        };
+        let (done, hidden) = oneshot::channel();
+        shared.queue.push(Class::Hidden, suspect, permits, Some(done));
+        match timeout_at(until, hidden).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(NotHidden::Failed),
+            Err(_) => Err(NotHidden::Slow),
+        }
     }
 
     /// Callbacks that are kept, oldest first, behind an entry, at most `limit`. What is waiting to be written is not among
@@ -171,12 +292,8 @@ impl Quarantine {
         wanted: Wanted,
         behind: i64,
         limit: usize,
-    ) -> Result<Vec<(i64, Suspect)>, QuarantineError> {
-        if self.queue.is_none() {
-            return Ok(Vec::new());
-        }
-        let path = self.path.clone();
-        blocking(move || look::read(&path, &wanted, behind, limit)).await
+    ) -> Result<Vec<Kept>, QuarantineError> {
+        self.look(Vec::new(), move |path| look::read(path, &wanted, behind, limit)).await
     }
 
     /// What is kept, behind an entry in the direction of the order, at most `limit`. Bodies stay where they are.
@@ -187,55 +304,71 @@ impl Quarantine {
         behind: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Listed>, QuarantineError> {
-        if self.queue.is_none() {
-            return Ok(Vec::new());
-        }
-        let path = self.path.clone();
-        blocking(move || look::list(&path, &wanted, newest_first, behind, limit)).await
+        self.look(Vec::new(), move |path| look::list(path, &wanted, newest_first, behind, limit)).await
     }
 
     /// One callback, if it is still kept.
-    pub(crate) async fn find(&self, id: i64) -> Result<Option<Suspect>, QuarantineError> {
-        if self.queue.is_none() {
-            return Ok(None);
-        }
-        let path = self.path.clone();
-        blocking(move || look::find(&path, id)).await
+    pub(crate) async fn find(&self, id: i64) -> Result<Option<Kept>, QuarantineError> {
+        self.look(None, move |path| look::find(path, id)).await
     }
 
-    /// Takes out callbacks that have been dealt with. They are gone from the file when it returns.
+    /// Takes out callbacks that have been dealt with. That is on the disk when it returns.
     pub(crate) async fn release(&self, entries: Vec<i64>) -> Result<(), QuarantineError> {
-        let Some(queue) = self.queue.clone() else { return Ok(()) };
-        let (done, released) = oneshot::channel();
-        let ended = |_| QuarantineError("its writer has ended".to_owned());
-        // The queue is short and may be full; this one can wait.
-        let sent = tokio::task::spawn_blocking(move || queue.send(Job::Release(entries, done)).is_ok()).await;
-        if !sent.unwrap_or(false) {
-            return Err(QuarantineError("its writer has ended".to_owned()));
+        if entries.is_empty() {
+            return Ok(());
         }
-        released.await.map_err(ended)?
+        self.order(Order::Release(entries)).await
+    }
+
+    /// Says how a callback ended that was waiting for the journal. It stays, in the second class.
+    pub(crate) async fn settle(
+        &self,
+        id: i64,
+        outcome: &'static str,
+        reason: &str,
+    ) -> Result<(), QuarantineError> {
+        self.order(Order::Settle { id, outcome, reason: reason.to_owned() }).await
+    }
+
+    /// How many hidden callbacks wait for the journal; `None` where nothing is kept.
+    pub(crate) fn waiting(&self) -> Option<watch::Receiver<u64>> {
+        self.shared.as_ref().map(|shared| shared.waiting.subscribe())
     }
 
     /// Writes what is waiting. Blocks for as long as that takes.
-    pub(crate) fn close(mut self) {
-        self.queue = None;
+    pub(crate) fn close(self) {
+        if let Some(shared) = &self.shared {
+            shared.queue.close();
+        }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the quarantine's writer ended in a panic");
         }
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T, QuarantineError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|panicked| QuarantineError(panicked.to_string()))??)
+    async fn order(&self, order: Order) -> Result<(), QuarantineError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let (done, ended) = oneshot::channel();
+        shared.queue.order(order, done);
+        ended.await.map_err(|_| QuarantineError::new("its writer has ended"))?
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        nothing: T,
+        look: impl FnOnce(&Path) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, QuarantineError> {
+        let Some(shared) = self.shared.clone() else { return Ok(nothing) };
+        let path = self.path.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _open = shared.gate.read().unwrap_or_else(PoisonError::into_inner);
+            look(&path)
+        });
+        Ok(looked.await.map_err(|panicked| QuarantineError(panicked.to_string()))??)
+    }
 }
 
 /// Where the quarantine of a journal lies.
 fn path_beside(journal: &Path) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(".quarantine");
-    name.into()
+    aside::with(journal, ".quarantine")
 }

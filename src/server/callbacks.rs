@@ -98,7 +98,8 @@ impl Door {
             if let Some(refused) = refused {
                 // Whatever is wrong with the body, what is wrong with the request comes first.
                 let _room = bodies.read(body, &mut incoming).await.ok();
-                let reply = ingest.refuse(&**vendor, &incoming, begun, Outcome::Unreadable(refused));
+                let outcome = Outcome::Unreadable(refused);
+                let reply = Box::pin(ingest.refuse(&**vendor, &incoming, begun, outcome)).await;
                 let (mut response, _) = hand_over(reply);
                 if response.status() == StatusCode::METHOD_NOT_ALLOWED {
                     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -108,7 +109,8 @@ impl Door {
             let reply = match bodies.read(body, &mut incoming).await {
                 // The room is given back when the callback has ended, before an answer is withheld.
                 Ok(_room) => ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await,
-                Err(outcome) => ingest.refuse(&**vendor, &incoming, begun, outcome),
+                // In a box, for each connection has room for the largest future that it may need.
+                Err(outcome) => Box::pin(ingest.refuse(&**vendor, &incoming, begun, outcome)).await,
             };
             let (response, not_before) = hand_over(reply);
             if let Some(wait) = not_before {

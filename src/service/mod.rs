@@ -2,6 +2,7 @@
 //! connections, requests under way are answered, the journal is flushed, the sinks catch up, the files are closed.
 
 mod delivery;
+mod hidden;
 mod housekeeping;
 mod preflight;
 mod reload;
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Guard, Routes, Sinks, Streams};
 use crate::callback_log::CallbackLog;
-use crate::config::{AckAfter, Config, ConfigError, ServerConfig};
+use crate::config::{Config, ConfigError, ServerConfig};
 use crate::console;
 use crate::ingest::Ingest;
 use crate::journal::{Journal, OpenError, resolved};
@@ -58,9 +59,6 @@ pub enum RunError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
-    /// The quarantine cannot be opened.
-    #[error(transparent)]
-    Quarantine(std::io::Error),
     /// A sink cannot be set up as it is configured.
     #[error("sinks.{name}: {why}")]
     Sink {
@@ -88,7 +86,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let Delivery { store, sinks, standings, handles, flushed, give_up } =
         Delivery::start(&config, &metrics, &spans, &tasks).await?;
     let journal = store.journal().cloned();
-    let quarantine = open_quarantine(&config, &metrics)?;
+    let quarantine = Quarantine::open(&resolved(&config.journal.path), &config.quarantine, &metrics);
     let served = serve_vendors(&config, &metrics).map_err(RunError::Passthrough)?;
 
     let admin_stop = CancellationToken::new();
@@ -125,6 +123,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         let keeper = housekeeping(journal, config.journal.retention_days, names, state.clone());
         tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
     }
+    tasks.spawn(cancelled_by(admin_stop.clone(), hidden::take_in(ingest.clone(), door.clone())));
     let drain = config.delivery.drain();
     let reloader = reload(signals.reload, config, door.clone(), sinks, metrics);
     tasks.spawn(cancelled_by(admin_stop.clone(), reloader));
@@ -180,19 +179,6 @@ fn start_state(
         Err(error) => {
             tracing::error!(%error, "going on without the read state");
             None
-        }
-    }
-}
-
-/// Without a journal the quarantine is a help and no condition: a replica may have no disk to write to.
-fn open_quarantine(config: &Config, metrics: &Metrics) -> Result<Quarantine, RunError> {
-    let opened = Quarantine::open(&resolved(&config.journal.path), &config.quarantine, metrics);
-    match (opened, config.delivery.ack_after) {
-        (Ok(quarantine), _) => Ok(quarantine),
-        (Err(error), AckAfter::Journal) => Err(RunError::Quarantine(error)),
-        (Err(error), AckAfter::Sinks) => {
-            tracing::warn!(%error, "going on without quarantine: callbacks that cannot be used are not kept");
-            Ok(Quarantine::none(metrics))
         }
     }
 }

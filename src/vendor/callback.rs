@@ -15,6 +15,28 @@ pub enum Opened<'r> {
     Neighbour(Neighbour<'r>),
 }
 
+/// Whom a request claims to be for, before anything of it is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody that is configured, or nothing that can be read: an unreadable body names no app.
+    Nothing,
+    /// A configured app, in a shape that this vendor does not send.
+    App,
+    /// A configured app, in the shape of this vendor's callbacks.
+    Callback,
+}
+
+impl Claim {
+    /// What a request claims that names a configured app, or none, in the vendor's shape or another.
+    pub(super) fn of(names_app: bool, has_shape: bool) -> Self {
+        match (names_app, has_shape) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::App,
+            (true, true) => Self::Callback,
+        }
+    }
+}
+
 /// A callback whose proof has not been looked at.
 pub struct Callback<'r> {
     /// The request it came in.

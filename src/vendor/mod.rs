@@ -23,7 +23,7 @@ mod tencent;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use callback::{Body, Callback, Neighbour, Opened};
+pub use callback::{Body, Callback, Claim, Neighbour, Opened};
 pub use explain::{Fact, Finding, Report, Step, Verdict};
 pub use json::{Json, JsonError, Keep, Object};
 pub use mask::Mask;
@@ -52,6 +52,16 @@ pub trait Vendor: Send + Sync {
 
     /// Reads the receipts out of an authentic read event. None at all means that nobody has read anything.
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError>;
+
+    /// Whom a request claims to be for. It is asked of requests that could not be used: to tell what a vendor may have sent
+    /// from junk. Pure and cheap; it proves nothing, and no secret is looked at.
+    fn claim(&self, request: &Incoming) -> Claim;
+
+    /// The vendor's id of a callback, where the signature covers that id and not the body: whoever has one genuine callback
+    /// can then send any other body under the same id.
+    fn signed_id<'c>(&self, _callback: &'c Callback<'_>) -> Option<&'c str> {
+        None
+    }
 
     /// The answer to a request that ended in `outcome`, in the vendor's response format. OpenIM's repeats fields of the
     /// request; nobody else's depends on it.

@@ -20,6 +20,7 @@ mod explain;
 mod export;
 mod files;
 mod fixtures;
+mod hidden;
 mod hostile;
 mod house;
 mod ids;
@@ -29,6 +30,7 @@ mod openim_allow;
 mod passthrough;
 mod process;
 mod proxies;
+mod quarantine;
 mod raw;
 #[cfg(feature = "sink-nats")]
 mod replicas;

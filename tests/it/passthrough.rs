@@ -31,7 +31,7 @@ async fn forwarded(house: &House, vendor: &str, result: &str) -> f64 {
 
 /// A pre-send callback of Easemob: signed like the others, but no read event.
 fn easemob_before_send(secret: &str) -> String {
-    easemob_signed_with(1, secret).body.replace("read_ack", "groupchat")
+    easemob_signed_with(11, secret).body.replace("read_ack", "groupchat")
 }
 
 #[tokio::test(flavor = "multi_thread")]

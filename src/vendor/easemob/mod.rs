@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use smallvec::smallvec;
 
-use super::callback::{Body, Callback, Neighbour, Opened};
+use super::callback::{Body, Callback, Claim, Neighbour, Opened};
 use super::explain::Report;
 use super::json::{Json, Keep, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
@@ -154,6 +154,19 @@ impl Vendor for Easemob {
                 Key::new("easemob").part(verified.app().as_bytes()).part(call_id.as_bytes()).id(),
             ),
         }])
+    }
+
+    fn claim(&self, request: &Incoming) -> Claim {
+        let Ok(body) = request.json_object() else { return Claim::Nothing };
+        let text = |field| body.find(field).and_then(Json::as_text).filter(|text| !text.is_empty());
+        let named = text("appkey").or_else(|| Some(text("callId")?.rsplit_once('_')?.0));
+        let has_shape =
+            text("callId").is_some() && (text("security").is_some() || text("chat_type").is_some());
+        Claim::of(named.is_some_and(|appkey| self.app(appkey).is_some()), has_shape)
+    }
+
+    fn signed_id<'c>(&self, callback: &'c Callback<'_>) -> Option<&'c str> {
+        callback.body.object()?.find("callId").and_then(Json::as_text)
     }
 
     fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Vendor;
-use super::callback::{Body, Callback, Neighbour, Opened};
+use super::callback::{Body, Callback, Claim, Neighbour, Opened};
 use super::explain::Report;
-use super::json::Object;
+use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal};
 use super::reading::Readings;
 use super::request::Incoming;
@@ -95,6 +95,14 @@ impl Vendor for OpenIm {
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body, self.settings(verified.app()))
+    }
+
+    fn claim(&self, request: &Incoming) -> Claim {
+        // Its callbacks name no app. With one of the tokens they are an app's; without, their shape must do.
+        let Ok(body) = request.json_object() else { return Claim::Nothing };
+        let has_shape = body.find("callbackCommand").and_then(Json::as_text).is_some_and(is_command)
+            || command(request, &body).is_some_and(|command| is_command(&command));
+        Claim::of(has_shape || self.admit(request).is_ok(), has_shape)
     }
 
     fn answer(&self, request: &Incoming, outcome: &Outcome) -> Answer {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Vendor;
-use super::callback::{Body, Callback, Neighbour, Opened};
+use super::callback::{Body, Callback, Claim, Neighbour, Opened};
 use super::explain::Report;
 use super::json::Json;
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Unreadable};
@@ -80,6 +80,15 @@ impl Vendor for RongCloud {
         routing::decode(verified)
     }
 
+    fn claim(&self, request: &Incoming) -> Claim {
+        let has_shape = match self.open(request) {
+            Ok(Opened::Read(_)) => true,
+            Ok(Opened::Neighbour(Neighbour { callback, .. })) => !callback.command.is_empty(),
+            Err(_) => return Claim::Nothing,
+        };
+        Claim::of(self.0.names_app(request), has_shape)
+    }
+
     fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
         answer(outcome)
     }
@@ -124,6 +133,15 @@ impl Vendor for Relay {
 
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         relay::decode(verified)
+    }
+
+    fn claim(&self, request: &Incoming) -> Claim {
+        let has_shape = match self.open(request) {
+            Ok(Opened::Read(_)) => true,
+            Ok(Opened::Neighbour(Neighbour { callback, .. })) => !callback.command.is_empty(),
+            Err(_) => return Claim::Nothing,
+        };
+        Claim::of(self.0.names_app(request), has_shape)
     }
 
     fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {

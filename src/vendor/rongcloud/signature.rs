@@ -111,6 +111,20 @@ impl Apps {
         self.apps.iter().flat_map(|app| &app.secrets).chain(elsewhere).collect()
     }
 
+    /// Whether the request names one of the apps, where its signature stands or in its URL.
+    pub(super) fn names_app(&self, request: &Incoming) -> bool {
+        let named = match Place::of(request) {
+            Some(place) => place.app_key(request),
+            None => request.parameter("appKey"),
+        };
+        match named {
+            Parameter::Once(key) => self.apps.iter().any(|app| app.app_key == key),
+            Parameter::Repeated => false,
+            // As in `verify`: with a single app there is no doubt, if anything is signed.
+            Parameter::Absent => self.apps.len() == 1 && Place::of(request).is_some(),
+        }
+    }
+
     /// Finds the signature and checks it against every secret of the app that the request names.
     pub(super) fn verify(&self, request: &Incoming) -> Result<Identified<'_>, Refusal> {
         let place = Place::of(request).ok_or(Refusal::SignatureMissing)?;

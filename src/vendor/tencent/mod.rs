@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::callback::{Body, Callback, Neighbour, Opened};
+use super::callback::{Body, Callback, Claim, Neighbour, Opened};
 use super::explain::Report;
 use super::json::{Json, Object};
 use super::outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
@@ -111,6 +111,14 @@ impl Vendor for Tencent {
     fn decode<'c>(&self, verified: &'c Verified<'_>) -> Result<Readings<'c>, DecodeError> {
         let body = verified.callback().body.object().ok_or(Problem::WrongType.of("body"))?;
         reads::decode(verified, body)
+    }
+
+    fn claim(&self, request: &Incoming) -> Claim {
+        // The query is junk as easily as the body is: an app is named only with a body that can be read.
+        let names_app = request.json_object().is_ok() && self.app(request).is_ok();
+        let has_command =
+            matches!(request.parameter("CallbackCommand"), Parameter::Once(command) if !command.is_empty());
+        Claim::of(names_app, has_command)
     }
 
     fn answer(&self, _request: &Incoming, outcome: &Outcome) -> Answer {
