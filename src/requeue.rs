@@ -116,7 +116,8 @@ pub(crate) async fn take_in_hidden(
                     false
                 }
                 Verdict::Unavailable => {
-                    failure = Some(RequeueError::Unavailable(Report { accepted: taken_in, ..Report::default() }));
+                    failure =
+                        Some(RequeueError::Unavailable(Report { accepted: taken_in, ..Report::default() }));
                     break;
                 }
             };

@@ -33,9 +33,10 @@ struct Question {
 pub(super) async fn requeue(State(admin): State<Admin>, body: Bytes) -> Result<Json<Report>, Problem> {
     let question = if body.is_empty() { Question::default() } else { body::read(&body)? };
     let Question { vendor, reason, since, class, dry_run } = question;
-    let class = class.map(|word| class_named(&word).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "class: not one of hidden, app, other")
-    }));
+    let class = class.map(|word| {
+        class_named(&word)
+            .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "class: not one of hidden, app, other"))
+    });
     let wanted = Wanted { vendor, reason, since, class: class.transpose()?, waiting: false };
     Ok(Json(take_in(&admin, &wanted, dry_run).await?))
 }

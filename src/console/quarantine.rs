@@ -123,7 +123,8 @@ async fn suspect(admin: &Admin, visit: &Visit, id: &str) -> Result<Markup, Probl
     let id: i64 = id.parse().map_err(|_| gone())?;
     let found = admin.ingest.quarantine().find(id).await.map_err(|error| Problem::internal(&error))?;
     let Kept { class, suspect, .. } = found.ok_or_else(gone)?;
-    let Suspect { at, vendor: name, client, outcome, reason, path, query, headers, body, receipts: _ } = suspect;
+    let Suspect { at, vendor: name, client, outcome, reason, path, query, headers, body, receipts: _ } =
+        suspect;
     let at = Timestamp::from_millis(at);
     let arrived = Arrived {
         vendor: &name,

@@ -18,7 +18,8 @@ struct Hidden<'h> {
 
 /// The receipts as text.
 pub(super) fn write(entries: &Entries) -> String {
-    let hidden = entries.iter().map(|entry| Hidden { by_event: entry.by_event, receipt: (&*entry.json).into() });
+    let hidden =
+        entries.iter().map(|entry| Hidden { by_event: entry.by_event, receipt: (&*entry.json).into() });
     // Texts and flags always serialise; empty means that the callback is read anew instead.
     serde_json::to_string(&hidden.collect::<Vec<_>>()).unwrap_or_default()
 }

@@ -514,7 +514,7 @@ fn read<'r>(
         Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
             tracing::debug!(vendor = vendor.name().as_str(), command = %callback.command, "a neighbour");
             // Nothing is done with it unless somebody else would believe that it came through us.
-            let genuine = upstream.and_then(|upstream| Some((upstream, vendor.verify(&callback).ok())));
+            let genuine = upstream.map(|upstream| (upstream, vendor.verify(&callback).ok()));
             let onward = match &genuine {
                 Some((upstream, Some(found))) => {
                     let admitted = upstream.admits(vendor, found.app, &callback);

@@ -112,9 +112,11 @@ impl Passthrough {
             .pool_idle_timeout(KEPT_FOR)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        ["answered", "open", "full", "late", "failed", "unauthentic", "another_body"].into_iter().for_each(|result| {
-            metrics.passthrough.with_label_values(&[vendor.as_str(), result]).inc_by(0);
-        });
+        ["answered", "open", "full", "late", "failed", "unauthentic", "another_body"].into_iter().for_each(
+            |result| {
+                metrics.passthrough.with_label_values(&[vendor.as_str(), result]).inc_by(0);
+            },
+        );
         Ok(Self {
             vendor,
             upstream: config.url.clone(),

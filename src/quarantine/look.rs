@@ -17,12 +17,7 @@ const FITS: &str = "(?2 IS NULL OR vendor = ?2) AND (?3 IS NULL OR reason = ?3) 
 const WAITING: &str = "class = 1 AND outcome = 'unavailable'";
 
 /// Callbacks behind an entry, oldest first.
-pub(super) fn read(
-    path: &Path,
-    wanted: &Wanted,
-    behind: i64,
-    limit: usize,
-) -> rusqlite::Result<Vec<Kept>> {
+pub(super) fn read(path: &Path, wanted: &Wanted, behind: i64, limit: usize) -> rusqlite::Result<Vec<Kept>> {
     let connection = open(path)?;
     let more = if wanted.waiting { WAITING } else { "true" };
     let mut statement =

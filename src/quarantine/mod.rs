@@ -192,7 +192,12 @@ pub(crate) struct Listed {
 
 impl Suspect {
     fn bytes(&self) -> usize {
-        OVERHEAD + self.path.len() + self.query.len() + self.headers.len() + self.body.len() + self.receipts.len()
+        OVERHEAD
+            + self.path.len()
+            + self.query.len()
+            + self.headers.len()
+            + self.body.len()
+            + self.receipts.len()
     }
 }
 

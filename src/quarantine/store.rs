@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,10 +103,10 @@ impl From<rusqlite::Error> for Trouble {
 }
 
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
-    match error {
-        rusqlite::Error::SqlInputError { error, .. } => Some(error.code),
-        other => other.sqlite_error_code(),
+    if let rusqlite::Error::SqlInputError { error, .. } = error {
+        return Some(error.code);
     }
+    error.sqlite_error_code()
 }
 
 /// The file, as its one writer has it.
@@ -127,6 +127,7 @@ impl Store {
     /// the main file and synced, and nothing is appended behind what an earlier process left unsynced.
     pub(super) fn open(path: &Path, config: &QuarantineConfig) -> Result<Self, Trouble> {
         make(path)?;
+        write_wal_again(path)?;
         let connection = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -163,7 +164,8 @@ impl Store {
         let mut shares = Shares::new(&self.config);
         let mut next = self.next;
         {
-            let mut all = self.connection.prepare("SELECT id, class, client, bytes FROM callbacks ORDER BY id")?;
+            let mut all =
+                self.connection.prepare("SELECT id, class, client, bytes FROM callbacks ORDER BY id")?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
                 let (id, class): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -321,6 +323,33 @@ fn make(path: &Path) -> Result<(), Trouble> {
     }
 }
 
+/// Writes the WAL over itself and syncs it. After a failed sync its pages look written and are not on the disk; were they
+/// moved into the main file as they are, a power cut in the middle would leave neither file whole.
+fn write_wal_again(path: &Path) -> Result<(), Trouble> {
+    let rewrite = || {
+        let wal = match OpenOptions::new().read(true).write(true).open(with(path, "-wal")) {
+            Ok(wal) => wal,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut piece = vec![0; 1 << 20];
+        let mut at = 0;
+        loop {
+            let read = wal.read_at(&mut piece, at)?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+            wal.write_all_at(bytes, at)?;
+            at += read as u64;
+        }
+        if at > 0 { wal.sync_data() } else { Ok(()) }
+    };
+    rewrite().map_err(|error: std::io::Error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
+            Trouble::Refused(error.to_string())
+        }
+        _ => Trouble::Doubtful(format!("its -wal file: {error}")),
+    })
+}
+
 /// Which format it has; 0 is a new file, -1 the format that had no number. Changes nothing.
 fn recognise(connection: &Connection) -> Result<i64, Trouble> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -334,7 +363,8 @@ fn recognise(connection: &Connection) -> Result<i64, Trouble> {
             Err(Trouble::Broken(format!("it has format {format}, this readhook knows format {FORMAT}")))
         }
         (0, 0) => {
-            let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+            let tables: i64 =
+                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
             if tables == 0 {
                 return Ok(0);
             }

@@ -20,7 +20,9 @@ pub(super) async fn take_in(ingest: Arc<Ingest>, door: Door) {
     let Some(mut waiting) = ingest.quarantine().waiting() else { return };
     let mut pause = PAUSE;
     loop {
-        let Ok(before) = waiting.wait_for(|waiting| *waiting > 0).await.map(|waiting| *waiting) else { return };
+        let Ok(before) = waiting.wait_for(|waiting| *waiting > 0).await.map(|waiting| *waiting) else {
+            return;
+        };
         if !ingest.takes_writes() {
             sleep(LOOKED_EVERY).await;
             continue;
@@ -29,7 +31,10 @@ pub(super) async fn take_in(ingest: Arc<Ingest>, door: Door) {
         let Served { vendors, passthroughs } = &*served;
         match Box::pin(take_in_hidden(&ingest, vendors, passthroughs)).await {
             Ok(taken) if taken > 0 => {
-                tracing::info!(callbacks = taken, "what was hidden while the journal could not be written is taken in");
+                tracing::info!(
+                    callbacks = taken,
+                    "what was hidden while the journal could not be written is taken in"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "what was hidden as unavailable waits on"),

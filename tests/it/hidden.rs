@@ -16,7 +16,10 @@ use crate::vendor::easemob;
 
 /// The demo with a guard that bears one failure.
 fn touchy() -> String {
-    demo().replace("[vendors.easemob.apps.demo]", "[vendors.easemob]\nban_guard = 1\n[vendors.easemob.apps.demo]")
+    demo().replace(
+        "[vendors.easemob.apps.demo]",
+        "[vendors.easemob]\nban_guard = 1\n[vendors.easemob.apps.demo]",
+    )
 }
 
 /// Keeps the journal from being written, as a disk does that answers no more.
@@ -84,7 +87,10 @@ async fn nothing_that_was_hidden_is_lost_by_a_kill_or_stored_twice() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
         &file,
-        text.replace("[vendors.easemob.apps.demo]", "[vendors.easemob]\nban_guard = 1\n[vendors.easemob.apps.demo]"),
+        text.replace(
+            "[vendors.easemob.apps.demo]",
+            "[vendors.easemob]\nban_guard = 1\n[vendors.easemob.apps.demo]",
+        ),
     )
     .unwrap();
     let process = Process::start(&file);
@@ -98,7 +104,10 @@ async fn nothing_that_was_hidden_is_lost_by_a_kill_or_stored_twice() {
     // As it is between the commit and the release.
     let name = "readhook.db.quarantine";
     let copy = |from: &str, to: &str| std::fs::copy(dir.path().join(from), dir.path().join(to)).unwrap();
-    Connection::open(dir.path().join(name)).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    Connection::open(dir.path().join(name))
+        .unwrap()
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
     copy(name, "copy");
 
     for _ in 0..2 {
@@ -167,7 +176,8 @@ async fn without_a_quarantine_the_truth_is_told() {
     });
     let answered = post(house.public, 0..20).await;
     assert!(answered.iter().all(|status| *status == 503), "{answered:?}");
-    let reasons = ["slow", "failed"].map(|why| format!(r#"readhook_ban_guard_exposed_total{{reason="{why}"}}"#));
+    let reasons =
+        ["slow", "failed"].map(|why| format!(r#"readhook_ban_guard_exposed_total{{reason="{why}"}}"#));
     let exposed = house.metric(&reasons[0]).await + house.metric(&reasons[1]).await;
     assert!((exposed - 19.0).abs() < f64::EPSILON, "{exposed}");
     journal.execute_batch("ROLLBACK").unwrap();

@@ -80,7 +80,12 @@ async fn post_all(house: &House, client: &str, callbacks: impl IntoIterator<Item
 }
 
 /// The same bytes again and again, many under way at once, as fast as one connection takes them.
-async fn flood(house: &House, client: &str, target: &str, bodies: impl IntoIterator<Item = String>) -> Vec<u16> {
+async fn flood(
+    house: &House,
+    client: &str,
+    target: &str,
+    bodies: impl IntoIterator<Item = String>,
+) -> Vec<u16> {
     let mut raw = Raw::to(house.public).await;
     let mut statuses = Vec::new();
     let bodies: Vec<String> = bodies.into_iter().collect();
@@ -115,7 +120,10 @@ async fn an_outsiders_junk_evicts_no_genuine_callback() {
         let answered = post_all(&house, "198.51.100.7", genuine()).await;
         assert_eq!(answered, [[401; 60].as_slice(), &[200; 240]].concat());
         let junk = flood(&house, "203.0.113.9", "/webhooks/easemob", vec!["x".to_owned(); 10_400]).await;
-        assert!(junk.iter().all(|status| *status == 400), "junk hears the truth, also while failures are hidden");
+        assert!(
+            junk.iter().all(|status| *status == 400),
+            "junk hears the truth, also while failures are hidden"
+        );
         assert_eq!(list(&house, "&class=hidden").await.len(), 240);
         assert_eq!(recovered(&house, &text).await, 300, "trusted: {trusted}");
         house.end().await;
@@ -148,20 +156,24 @@ async fn junk_that_names_no_app_trips_no_guard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forger_who_knows_the_app_takes_his_own_share_and_no_more() {
     for trusted in [true, false] {
-        let text = demo_with(trusted, "max_entries = 900");
+        let text = demo_with(trusted, "max_entries = 300");
         let house = House::start(&text).await;
         // He comes first, and fills what he can of each class.
-        let forged = (0..1_500).map(|number| easemob_signed_with(1_000 + number, "forged").body);
+        let forged = (0..500).map(|number| easemob_signed_with(1_000 + number, "forged").body);
         let junk = flood(&house, "203.0.113.9", "/webhooks/easemob", forged).await;
         let hidden = list(&house, "&class=hidden").await.len();
-        assert_eq!(junk.iter().filter(|status| **status == 200).count(), hidden, "200 is said of what is kept");
-        assert!((200..=450).contains(&hidden), "{hidden}");
+        assert_eq!(
+            junk.iter().filter(|status| **status == 200).count(),
+            hidden,
+            "200 is said of what is kept"
+        );
+        assert!((60..=150).contains(&hidden), "{hidden}");
         let answered = post_all(&house, "198.51.100.7", genuine()).await;
         let told = answered.iter().filter(|status| **status == 401).count();
         assert_eq!(told + answered.iter().filter(|status| **status == 200).count(), 300);
         assert_eq!(list(&house, "&class=hidden").await.len(), hidden + 300 - told);
         // Again: what was answered 200 stays, whatever comes.
-        let more = (0..1_500).map(|number| easemob_signed_with(10_000 + number, "forged").body);
+        let more = (0..500).map(|number| easemob_signed_with(10_000 + number, "forged").body);
         flood(&house, "203.0.113.9", "/webhooks/easemob", more).await;
         let recovered = recovered(&house, &text).await;
         assert!(recovered >= 300 - told, "trusted: {trusted}: {recovered} recovered, {told} heard the truth");
@@ -195,7 +207,11 @@ async fn each_vendor_says_what_names_an_app() {
     let foreign = rongcloud(2).target.replace("demo-app-key", "another-key");
     for (class, target, body) in [
         ("app", "/webhooks/easemob", easemob_signed_with(1, "wrong").body),
-        ("other", "/webhooks/easemob", easemob_signed_with(1, "wrong").body.replace("1122334455#demo", "a#b")),
+        (
+            "other",
+            "/webhooks/easemob",
+            easemob_signed_with(1, "wrong").body.replace("1122334455#demo", "a#b"),
+        ),
         ("app", &wrong.target, wrong.body.clone()),
         ("other", &foreign, wrong.body.clone()),
         ("other", &wrong.target, "nonsense".to_owned()),
@@ -253,7 +269,8 @@ async fn a_file_that_is_no_quarantine_is_set_aside_and_prevents_no_start() {
     let spoils: [(&str, Spoil); 7] = [
         ("rubbish", |path| std::fs::write(path, b"rubbish".repeat(1_000)).unwrap()),
         ("foreign", |path| {
-            let foreign = "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1); PRAGMA application_id = 7;";
+            let foreign =
+                "CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1); PRAGMA application_id = 7;";
             Connection::open(path).unwrap().execute_batch(foreign).unwrap();
         }),
         ("foreign and unnumbered", |path| {
@@ -277,7 +294,9 @@ async fn a_file_that_is_no_quarantine_is_set_aside_and_prevents_no_start() {
         held(&house, "other", 1).await;
         let found = aside(house.dir.path());
         match before {
-            Some(bytes) => assert_eq!(std::fs::read(&found[0]).unwrap(), bytes, "{name}: nothing was changed"),
+            Some(bytes) => {
+                assert_eq!(std::fs::read(&found[0]).unwrap(), bytes, "{name}: nothing was changed")
+            }
             None => assert!(found.len() <= 1, "{name}: {found:?}"),
         }
         // It takes callbacks as a new one does, and the next start finds nothing wrong with it.
@@ -294,7 +313,9 @@ async fn a_file_that_is_no_quarantine_is_set_aside_and_prevents_no_start() {
 
 /// A quarantine of ours with another format number.
 fn numbered(path: &Path, format: i32) {
-    let ours = format!("PRAGMA application_id = 1382304881; PRAGMA user_version = {format}; CREATE TABLE callbacks (x);");
+    let ours = format!(
+        "PRAGMA application_id = 1382304881; PRAGMA user_version = {format}; CREATE TABLE callbacks (x);"
+    );
     Connection::open(path).unwrap().execute_batch(&ours).unwrap();
 }
 
@@ -369,7 +390,9 @@ async fn the_file_of_an_older_version_keeps_its_entries_and_what_was_hidden_is_t
     assert_eq!((list(&house, "&class=app").await.len(), list(&house, "&class=other").await.len()), (99, 100));
     let receipts = house.receipts().await;
     assert_eq!(receipts.len(), 101);
-    assert!(receipts.iter().all(|receipt| receipt["received_at"].as_str().unwrap().starts_with("2025-08-12")));
+    assert!(
+        receipts.iter().all(|receipt| receipt["received_at"].as_str().unwrap().starts_with("2025-08-12"))
+    );
     assert_eq!(aside(house.dir.path()), [PathBuf::new(); 0]);
     house.end().await;
 }
