@@ -99,7 +99,9 @@ pub(crate) async fn take_in_hidden(
             let addressed = addressed(vendors, suspect);
             let verdict = match (stored, &addressed) {
                 (Some(verdict), _) => verdict,
-                (None, Some((vendor, request))) => ingest.reconsider(&***vendor, request, "", false, false).await,
+                (None, Some((vendor, request))) => {
+                    ingest.reconsider(&***vendor, request, "", false, false).await
+                }
                 // Its vendor is not served now: it waits until it is, or for an operator.
                 (None, None) => continue,
             };

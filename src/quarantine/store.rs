@@ -342,11 +342,13 @@ fn write_wal_again(path: &Path) -> Result<(), Trouble> {
         }
         if at > 0 { wal.sync_data() } else { Ok(()) }
     };
-    rewrite().map_err(|error: std::io::Error| match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem => {
+    rewrite().map_err(|error: std::io::Error| {
+        let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::ReadOnlyFilesystem];
+        if full.contains(&error.kind()) {
             Trouble::Refused(error.to_string())
+        } else {
+            Trouble::Doubtful(format!("its -wal file: {error}"))
         }
-        _ => Trouble::Doubtful(format!("its -wal file: {error}")),
     })
 }
 

@@ -102,6 +102,48 @@ async fn read_events_stay_here_and_so_does_what_is_not_genuine() {
     house.end().await;
 }
 
+/// One captured callback of Easemob could otherwise be turned into any other event: its signature covers no body.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_body_under_a_known_call_id_stays_here() {
+    let upstream = Upstream::start(Manner::answer("200 OK", "", "from upstream")).await;
+    let house = House::start(&with_upstream(upstream.address, "", 10_000)).await;
+    let post = async |body: &str| house.post("/webhooks/easemob", &[], body.as_bytes()).await.body;
+    let genuine = easemob_before_send("test-only-easemob-secret");
+    let forged = genuine.replace(r#""from":"reader""#, r#""from":"somebody""#);
+    let allow = r#"{"valid":true}"#;
+    // The vendor repeats; what somebody else makes of it does not get through, before or after a repeat.
+    for (body, answer) in
+        [(&genuine, "from upstream"), (&forged, allow), (&genuine, "from upstream"), (&forged, allow)]
+    {
+        assert_eq!(post(body).await, answer);
+    }
+    // The same for a read event, also one that is malformed.
+    let read = easemob(5);
+    assert_eq!(post(&read.body).await, allow);
+    assert_eq!(post(&read.body.replace("read_ack", "groupchat")).await, allow);
+    let malformed = easemob(6).body.replace("ack_message_id", "none");
+    assert_eq!(post(&malformed).await, allow);
+    assert_eq!(post(&malformed.replace("read_ack", "groupchat")).await, allow);
+    // A new configuration forgets nothing.
+    let text = with_upstream(upstream.address, "/new", 10_000);
+    let dir = tempfile::tempdir().unwrap();
+    house.reload.send(Ok(crate::house::config(dir.path(), &text))).await.unwrap();
+    let moved = async {
+        while !upstream.got().last().is_some_and(|got| got.line.starts_with("POST /new")) {
+            post(&genuine).await;
+        }
+    };
+    timeout(PATIENCE, moved).await.unwrap();
+    assert_eq!(post(&forged).await, allow);
+    assert!(upstream.got().iter().all(|got| got.body == genuine.as_bytes()));
+    assert!((forwarded(&house, "easemob", "another_body").await - 5.0).abs() < f64::EPSILON);
+    // What never proves itself is not remembered, so it keeps nobody else's id.
+    assert_eq!(post(&easemob_signed_with(7, "wrong").body.replace("read_ack", "chat")).await, allow);
+    let other = easemob_signed_with(7, "test-only-easemob-secret").body.replace("read_ack", "groupchat");
+    assert_eq!(post(&other).await, "from upstream");
+    house.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn openims_command_goes_along_and_its_token_does_not() {
     let upstream = Upstream::start(Manner::answer("200 OK", "", "{\"actionCode\":1}")).await;
