@@ -393,6 +393,6 @@ async fn the_file_of_an_older_version_keeps_its_entries_and_what_was_hidden_is_t
     assert!(
         receipts.iter().all(|receipt| receipt["received_at"].as_str().unwrap().starts_with("2025-08-12"))
     );
-    assert_eq!(aside(house.dir.path()), [PathBuf::new(); 0]);
+    assert!(aside(house.dir.path()).is_empty());
     house.end().await;
 }
