@@ -8,10 +8,10 @@ const LINES: u32 = 10;
 const PER: Duration = Duration::from_secs(1);
 
 /// A limit for one kind of line.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LogLimit(Mutex<State>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     window: Option<Instant>,
     written: u32,

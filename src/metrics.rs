@@ -31,6 +31,8 @@ pub struct Metrics {
     pub journal_batch_receipts: Histogram,
     /// The size of the journal's files.
     pub journal_bytes: IntGauge,
+    /// What the journal's file system has left.
+    pub journal_disk_available_bytes: IntGauge,
     /// Whether the last write to the journal succeeded.
     pub journal_takes_writes: IntGauge,
     /// Files of the journal's ids that were found damaged.
@@ -43,10 +45,16 @@ pub struct Metrics {
     pub sink_oldest_seconds: IntGaugeVec,
     /// Whether an operator has paused a sink, by sink.
     pub sink_paused: IntGaugeVec,
+    /// Why a sink is paused, by sink and cause (`operator`, `dead_letters_full`, `gone`).
+    pub sink_pause_cause: IntGaugeVec,
+    /// Receipts that retention has pruned though a sink did not have them, by sink.
+    pub sink_let_go: IntCounterVec,
     /// Deliveries by sink and result (`ok`, `retry`, `rejected`).
     pub sink_deliveries: IntCounterVec,
     /// Receipts that a sink's destination refused for good, by sink.
     pub dead_letters: IntGaugeVec,
+    /// What they hold, in bytes, by sink.
+    pub dead_letter_bytes: IntGaugeVec,
     /// Neighbours with a passthrough, by vendor and result.
     pub passthrough: IntCounterVec,
     /// Receipts that are not in the read state yet.
@@ -111,6 +119,10 @@ impl Metrics {
                     .buckets(RECEIPTS.to_vec()),
             )?,
             journal_bytes: IntGauge::new("journal_bytes", "Size of the journal's files.")?,
+            journal_disk_available_bytes: IntGauge::new(
+                "journal_disk_available_bytes",
+                "What the file system of the journal has left.",
+            )?,
             journal_takes_writes: IntGauge::new(
                 "journal_takes_writes",
                 "0 while the journal cannot be written; always 1 without a journal.",
@@ -133,13 +145,32 @@ impl Metrics {
                 "Age of the oldest receipt that a sink has still to get.",
                 &["sink"],
             )?,
-            sink_paused: gauges("sink_paused", "1 while an operator has paused a sink.", &["sink"])?,
+            sink_paused: gauges(
+                "sink_paused",
+                "1 while a sink delivers nothing until it is resumed.",
+                &["sink"],
+            )?,
+            sink_pause_cause: gauges(
+                "sink_pause_cause",
+                "1 for the cause for which a sink is paused: operator, dead_letters_full, gone.",
+                &["sink", "cause"],
+            )?,
+            sink_let_go: counters(
+                "sink_let_go_receipts_total",
+                "Receipts that retention has pruned though a sink did not have them.",
+                &["sink"],
+            )?,
             sink_deliveries: counters(
                 "sink_deliveries_total",
                 "Receipts by sink and result: ok, retry, rejected.",
                 &["sink", "result"],
             )?,
             dead_letters: gauges("dead_letters", "Receipts that a destination refused for good.", &["sink"])?,
+            dead_letter_bytes: gauges(
+                "dead_letter_bytes",
+                "What a sink's dead letters hold: receipts and reasons.",
+                &["sink"],
+            )?,
             passthrough: counters(
                 "passthrough_total",
                 "Neighbours with a passthrough: answered by the upstream, or open, full, late, failed, unauthentic, another_body.",
@@ -218,14 +249,18 @@ impl Metrics {
             Box::new(self.journal_commit_seconds.clone()),
             Box::new(self.journal_batch_receipts.clone()),
             Box::new(self.journal_bytes.clone()),
+            Box::new(self.journal_disk_available_bytes.clone()),
             Box::new(self.journal_takes_writes.clone()),
             Box::new(self.ids_damaged.clone()),
             Box::new(self.ids_rebuilding.clone()),
             Box::new(self.sink_lag_receipts.clone()),
             Box::new(self.sink_oldest_seconds.clone()),
             Box::new(self.sink_paused.clone()),
+            Box::new(self.sink_pause_cause.clone()),
+            Box::new(self.sink_let_go.clone()),
             Box::new(self.sink_deliveries.clone()),
             Box::new(self.dead_letters.clone()),
+            Box::new(self.dead_letter_bytes.clone()),
             Box::new(self.passthrough.clone()),
             Box::new(self.state_lag_receipts.clone()),
             Box::new(self.quarantine_entries.clone()),

@@ -151,6 +151,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     admin.metrics.journal_takes_writes.set(admin.store.takes_writes().into());
     if let Some(journal) = admin.store.journal() {
         admin.metrics.journal_bytes.set(i64::try_from(journal.bytes()).unwrap_or(i64::MAX));
+        if let Some(available) = journal.disk_available() {
+            admin.metrics.journal_disk_available_bytes.set(i64::try_from(available).unwrap_or(i64::MAX));
+        }
     }
     if let Some(state) = &admin.state {
         state.measure(&admin.metrics);

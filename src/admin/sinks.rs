@@ -1,4 +1,4 @@
-//! `GET /api/v1/sinks`, `POST /api/v1/sinks/{name}/pause|resume|redrive|replay`: how the sinks are doing, and what an
+//! `GET /api/v1/sinks`, `POST /api/v1/sinks/{name}/pause|resume|redrive|discard|replay`: how the sinks are doing, and what an
 //! operator can tell them.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::Admin;
 use super::body;
 use super::problem::Problem;
 use crate::config::SinkConfig;
-use crate::dispatch::{Command, Handle, OrderError, Report, Selection, Standing};
+use crate::dispatch::{Command, Handle, LetterFilter, OrderError, PauseCause, Report, Selection, Standing};
 use crate::receipt::Timestamp;
 
 /// The sinks, as an operator sees them.
@@ -35,6 +35,15 @@ struct Wanted {
     ids: Option<Vec<String>>,
 }
 
+/// The body of a redrive or a discard: which dead letters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WantedLetters {
+    position: Option<i64>,
+    id: Option<String>,
+    all: Option<bool>,
+}
+
 pub(super) async fn list(
     State(admin): State<Admin>,
     RawQuery(query): RawQuery,
@@ -42,17 +51,10 @@ pub(super) async fn list(
     if query.is_some_and(|query| !query.is_empty()) {
         return Err(Problem::bad_request("this takes no parameters"));
     }
-    let dead_letters = match admin.store.journal() {
-        Some(journal) => journal.dead_letters().await.map_err(|error| Problem::internal(&error))?,
-        None => Vec::new(),
-    };
     let head = admin.store.head();
     let sinks = admin.sinks.config.iter().filter_map(|(name, config)| {
         let standing = admin.sinks.standings.get(name)?;
-        let dead = dead_letters.iter().find(|(sink, _)| sink == name).map_or(0, |(_, count)| *count);
-        let mut sink = show(name, config, standing, head);
-        sink["dead_letters"] = dead.into();
-        Some(sink)
+        Some(show(name, config, standing, head))
     });
     Ok(Json(json!({ "sinks": sinks.collect::<Vec<_>>() })))
 }
@@ -65,6 +67,7 @@ fn show(name: &str, config: &SinkConfig, standing: &Standing, head: i64) -> Valu
         (false, false) => "delivering",
     };
     let oldest = standing.oldest_waiting().filter(|_| lag > 0).and_then(Timestamp::from_millis);
+    let letters = standing.dead_letters();
     let last_error = standing.last_error().map(|failure| json!({ "at": failure.at, "error": failure.why }));
     json!({
         "name": name,
@@ -74,6 +77,15 @@ fn show(name: &str, config: &SinkConfig, standing: &Standing, head: i64) -> Valu
         "lag": lag,
         "oldest_waiting": oldest,
         "last_error": last_error,
+        "paused_by": standing.paused().map(PauseCause::as_str),
+        "next_try": standing.next_try().and_then(Timestamp::from_millis),
+        "dead_letters": letters.entries,
+        "dead_letter_bytes": letters.bytes,
+        "max_dead_letters": config.limits.dead_letters,
+        "max_dead_letter_bytes": config.limits.dead_letter_bytes,
+        "let_go": standing.let_go().map(
+            |lost| json!({ "from": lost.from, "to": lost.to, "receipts": lost.total })
+        ),
     })
 }
 
@@ -86,17 +98,22 @@ pub(super) async fn order(
     let command = match order.as_str() {
         "pause" => Command::Pause,
         "resume" => Command::Resume,
-        "redrive" => Command::Redrive,
+        "redrive" => Command::Redrive(letters(&body)?),
+        "discard" => Command::Discard(letters_to_discard(&body)?),
         "replay" => Command::Replay(selection(&body)?),
-        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "a sink can pause, resume, redrive and replay")),
+        _ => {
+            let detail = "a sink can pause, resume, redrive, discard and replay";
+            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        }
     };
     let report = give(&admin, &name, command.clone()).await?;
     Ok(Json(match command {
-        Command::Pause | Command::Resume => {
+        Command::Discard(_) => json!({ "name": name, "discarded": report.discarded }),
+        Command::Pause | Command::Resume | Command::TryNow => {
             let paused = admin.sinks.standings.get(&name).is_some_and(|standing| standing.is_paused());
             json!({ "name": name, "paused": paused })
         }
-        Command::Redrive | Command::Replay(_) => {
+        Command::Redrive(_) | Command::Replay(_) => {
             json!({ "name": name, "delivered": report.delivered, "refused": report.refused })
         }
     }))
@@ -111,6 +128,7 @@ pub(crate) async fn give(admin: &Admin, name: &str, command: Command) -> Result<
     let handle = admin.sinks.handles.get(name).ok_or_else(Problem::no_journal)?;
     handle.order(command).await.map_err(|error| match error {
         OrderError::Destination { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
+        OrderError::NoLetter => Problem::new(StatusCode::NOT_FOUND, error.to_string()),
         OrderError::Journal(_) => Problem::internal(&error),
         OrderError::Ending | OrderError::Busy => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
@@ -122,6 +140,35 @@ fn known(admin: &Admin, name: &str) -> Result<(), Problem> {
     let there = admin.sinks.config.contains_key(name);
     let none = || Problem::new(StatusCode::NOT_FOUND, format!("there is no sink `{name}`"));
     there.then_some(()).ok_or_else(none)
+}
+
+/// Which dead letters to redrive: all, unless the body names one.
+fn letters(body: &[u8]) -> Result<LetterFilter, Problem> {
+    if body.is_empty() {
+        return Ok(LetterFilter::All);
+    }
+    match body::read(body)? {
+        WantedLetters { position: None, id: None, all: None | Some(true) } => Ok(LetterFilter::All),
+        WantedLetters { position: Some(position), id: None, all: None } => {
+            Ok(LetterFilter::Position(position))
+        }
+        WantedLetters { position: None, id: Some(id), all: None } => Ok(LetterFilter::Id(id)),
+        WantedLetters { .. } => {
+            let detail = "say which dead letters: one of {\"position\":<position>}, {\"id\":\"<receipt id>\"}, {\"all\":true}";
+            Err(Problem::bad_request(detail))
+        }
+    }
+}
+
+/// The same, but all of them only when the body says so.
+fn letters_to_discard(body: &[u8]) -> Result<LetterFilter, Problem> {
+    match body::read(body)? {
+        WantedLetters { position: None, id: None, all: None } => {
+            let detail = "say which dead letters to discard: one of {\"position\":<position>}, {\"id\":\"<receipt id>\"}, {\"all\":true}";
+            Err(Problem::bad_request(detail))
+        }
+        WantedLetters { .. } => letters(body),
+    }
 }
 
 fn selection(body: &[u8]) -> Result<Selection, Problem> {

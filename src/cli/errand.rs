@@ -11,7 +11,7 @@ use super::ask::order;
 use super::moment::Moment;
 use super::{Exit, complain, load, print, say};
 use crate::config::{AckAfter, Config, StartAt};
-use crate::dispatch::{Command, Dispatcher, Report, Selection};
+use crate::dispatch::{Command, Dispatcher, LetterFilter, Report, Selection};
 use crate::journal::{Journal, OpenError, Probe, probe};
 use crate::metrics::Metrics;
 use crate::sink::{self, BoxError};
@@ -45,8 +45,39 @@ pub(super) fn replay(file: Option<&Path>, sink: &str, which: Which) -> Exit {
     run(file, sink, &Command::Replay(which.selection()))
 }
 
-pub(super) fn redrive(file: Option<&Path>, sink: &str) -> Exit {
-    run(file, sink, &Command::Redrive)
+/// Which dead letters `redrive` and `discard` were told; clap sees to it that it is one of these at the most.
+#[derive(Debug, clap::Args)]
+pub(super) struct Letters {
+    /// Only the one at this position of the journal.
+    #[arg(long, value_name = "POSITION")]
+    position: Option<i64>,
+    /// Only the one with this receipt id.
+    #[arg(long, value_name = "ID", conflicts_with = "position")]
+    id: Option<String>,
+}
+
+impl Letters {
+    fn filter(self) -> LetterFilter {
+        match (self.position, self.id) {
+            (Some(position), _) => LetterFilter::Position(position),
+            (None, Some(id)) => LetterFilter::Id(id),
+            (None, None) => LetterFilter::All,
+        }
+    }
+}
+
+pub(super) fn redrive(file: Option<&Path>, sink: &str, which: Letters) -> Exit {
+    run(file, sink, &Command::Redrive(which.filter()))
+}
+
+/// Deletes one dead letter, or with `all` every one.
+pub(super) fn discard(file: Option<&Path>, sink: &str, which: Letters, all: bool) -> Exit {
+    let which = which.filter();
+    if all != (which == LetterFilter::All) {
+        say("say which dead letters to discard: one of --position POSITION, --id ID, --all");
+        return Exit::Usage;
+    }
+    run(file, sink, &Command::Discard(which))
 }
 
 fn run(file: Option<&Path>, sink: &str, command: &Command) -> Exit {
@@ -77,7 +108,14 @@ fn run(file: Option<&Path>, sink: &str, command: &Command) -> Exit {
     };
     match done {
         Ok(report) => {
-            print(&format!("{} delivered, {} refused", report.delivered, report.refused));
+            print(&match command {
+                Command::Discard(_) => format!("{} discarded", report.discarded),
+                Command::Pause
+                | Command::Resume
+                | Command::TryNow
+                | Command::Redrive(_)
+                | Command::Replay(_) => format!("{} delivered, {} refused", report.delivered, report.refused),
+            });
             Exit::Ok
         }
         Err(error) => {
@@ -96,11 +134,18 @@ async fn by_the_service(config: &Config, sink: &str, command: &Command) -> Resul
         Command::Replay(Selection::Since(moment)) => json!({ "since": moment }),
         Command::Replay(Selection::From(position)) => json!({ "from": position }),
         Command::Replay(Selection::Ids(ids)) => json!({ "ids": ids }),
-        Command::Pause | Command::Resume | Command::Redrive => Value::Null,
+        Command::Redrive(LetterFilter::All) => Value::Null,
+        Command::Discard(LetterFilter::All) => json!({ "all": true }),
+        Command::Redrive(LetterFilter::Position(position))
+        | Command::Discard(LetterFilter::Position(position)) => json!({ "position": position }),
+        Command::Redrive(LetterFilter::Id(id)) | Command::Discard(LetterFilter::Id(id)) => {
+            json!({ "id": id })
+        }
+        Command::Pause | Command::Resume | Command::TryNow => Value::Null,
     };
     let answer = order(config, &format!("/api/v1/sinks/{sink}/{command}"), &body).await?;
     let count = |name: &str| answer[name].as_u64().unwrap_or_default();
-    Ok(Report { delivered: count("delivered"), refused: count("refused") })
+    Ok(Report { delivered: count("delivered"), refused: count("refused"), discarded: count("discarded") })
 }
 
 /// Does it in this process, which holds the journal meanwhile.
@@ -120,13 +165,17 @@ async fn here(config: &Config, sink: &str, command: &Command) -> Result<Report, 
         StartAt::Start => 0,
         StartAt::Now => *journal.head().borrow(),
     };
+    dispatcher.count_dead_letters().await?;
     let never = CancellationToken::new();
     let done = match command {
         Command::Replay(selection) => {
             let cursor = journal.cursor(sink, start).await?;
             dispatcher.replay(selection.clone(), cursor, &never).await
         }
-        Command::Redrive | Command::Pause | Command::Resume => dispatcher.redrive(&never).await,
+        Command::Redrive(which) => dispatcher.redrive(which, &never).await,
+        Command::Discard(which) => dispatcher.discard(which).await,
+        // Nothing on the command line gives these.
+        Command::Pause | Command::Resume | Command::TryNow => Ok(Report::default()),
     };
     journal.close().await;
     Ok(done?)

@@ -130,11 +130,24 @@ Examples:
         #[command(flatten)]
         which: errand::Which,
     },
-    /// Try a sink's dead letters again.
+    /// Try a sink's dead letters again: all of them, or one.
     Redrive {
         /// Its name in the configuration.
         #[arg(long, value_name = "NAME")]
         sink: String,
+        #[command(flatten)]
+        which: errand::Letters,
+    },
+    /// Delete dead letters of a sink that nobody wants delivered any more.
+    Discard {
+        /// Its name in the configuration.
+        #[arg(long, value_name = "NAME")]
+        sink: String,
+        #[command(flatten)]
+        which: errand::Letters,
+        /// All of them.
+        #[arg(long, conflicts_with_all = ["position", "id"])]
+        all: bool,
     },
     /// Take callbacks out of quarantine that are good by now: after a wrong secret was corrected, for example.
     #[command(after_help = "\
@@ -242,7 +255,8 @@ pub fn main() -> ExitCode {
         Command::Readers(which) => readers::readers(file.as_deref(), &which),
         Command::RebuildState => rebuild::rebuild_state(file.as_deref()),
         Command::Replay { sink, which } => errand::replay(file.as_deref(), &sink, which),
-        Command::Redrive { sink } => errand::redrive(file.as_deref(), &sink),
+        Command::Redrive { sink, which } => errand::redrive(file.as_deref(), &sink, which),
+        Command::Discard { sink, which, all } => errand::discard(file.as_deref(), &sink, which, all),
         Command::Requeue(which) => requeue::requeue(file.as_deref(), which),
         Command::Explain(what) => explain::explain(file.as_deref(), what),
         Command::Tail(which) => tail::tail(file.as_deref(), &which),

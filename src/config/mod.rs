@@ -31,7 +31,7 @@ pub use passthrough::PassthroughConfig;
 pub use secret::Secret;
 pub use sinks::{
     Compression, HttpMode, HttpSink, KafkaSink, NatsSink, PostgresSink, RedisSink, Sasl, SaslMechanism,
-    SigningKey, SinkConfig, SinkKind, StartAt, Timeout, TlsFiles,
+    SigningKey, SinkConfig, SinkKind, SinkLimits, StartAt, Timeout, TlsFiles,
 };
 pub use vendors::{
     EasemobApp, EasemobConfig, OpenImAlgorithm, OpenImApp, OpenImConfig, RongCloudApp, RongCloudConfig,

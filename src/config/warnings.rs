@@ -4,6 +4,9 @@ use super::{Config, Secret, SinkKind};
 
 /// A random token of so many characters in base64 holds 128 bits.
 const SHORTEST_TOKEN: usize = 22;
+/// What Standard Webhooks asks for:
+/// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme>.
+const SHORTEST_SIGNING_KEY: usize = 24;
 
 impl Config {
     /// Whether there was a configuration file, and nothing in it. What an editor or a full disk has left behind looks so.
@@ -57,6 +60,16 @@ impl Config {
         }
         if self.sinks.is_empty() {
             warnings.push("no sink is configured: receipts stay in the journal".to_owned());
+        }
+        for (name, sink) in &self.sinks {
+            if let SinkKind::Http(http) = &sink.kind
+                && http.secrets.iter().any(|secret| secret.expose().len() < SHORTEST_SIGNING_KEY)
+            {
+                warnings.push(format!(
+                    "sinks.{name}.secrets: Standard Webhooks asks for secrets of at least {SHORTEST_SIGNING_KEY} bytes, and one is \
+                     shorter; make one with `openssl rand -base64 32`"
+                ));
+            }
         }
         warnings
     }

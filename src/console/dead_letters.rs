@@ -36,6 +36,7 @@ async fn content(admin: &Admin, visit: &Visit, name: &str) -> Result<Markup, Pro
                         th scope="col" { (words.dead_parked) " (UTC)" }
                         th scope="col" { (words.reason) }
                         th scope="col" { (words.dead_receipt) }
+                        th scope="col" {}
                     } }
                     tbody {
                         @for letter in letters.iter().take(ROWS) {
@@ -43,6 +44,10 @@ async fn content(admin: &Admin, visit: &Visit, name: &str) -> Result<Markup, Pro
                                 td { (time_or_none(Timestamp::from_millis(letter.at))) }
                                 td { code { (letter.reason) } }
                                 td { details { summary { "JSON, " (letter.seq) } pre { (letter.json) } } }
+                                td { div.buttons {
+                                    (button(name, "redrive", words.dead_redrive, letter.seq))
+                                    (button(name, "discard", words.dead_discard, letter.seq))
+                                } }
                             }
                         }
                     }
@@ -53,4 +58,14 @@ async fn content(admin: &Admin, visit: &Visit, name: &str) -> Result<Markup, Pro
             p { a.button rel="next" href={ "/sinks/" (segment(name)) "/dead-letters?behind=" (next) } { (words.more) } }
         }
     })
+}
+
+/// An order for one dead letter.
+fn button(sink: &str, order: &str, text: &str, position: i64) -> Markup {
+    html! {
+        form method="post" action={ "/sinks/" (segment(sink)) "/" (order) } {
+            input type="hidden" name="position" value=(position);
+            button aria-label={ (text) " " (position) } { (text) }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The sinks: how far each is behind and why, and what an operator can tell it.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -7,15 +8,16 @@ use maud::{Markup, html};
 use super::form::{Form, query, segment};
 use super::page::{Room, Visit};
 use super::see;
-use super::text::{ago, number, time};
+use super::text::{ago, number, time, time_or_none};
 use super::words::Words;
 use crate::admin::{Admin, Problem, give};
 use crate::clock;
-use crate::dispatch::{Command, Standing};
+use crate::dispatch::{Command, LetterFilter, PauseCause, Standing};
+use crate::receipt::Timestamp;
 
 pub(super) async fn show(State(admin): State<Admin>, visit: Visit) -> Response {
-    let content = content(&admin, &visit).await;
-    visit.page(Room::Sinks, visit.words().sinks, content)
+    let content = content(&admin, &visit);
+    visit.page(Room::Sinks, visit.words().sinks, Ok(content))
 }
 
 /// An order by a button; ends at the page of all sinks, which says what came of it.
@@ -23,12 +25,16 @@ pub(super) async fn order(
     State(admin): State<Admin>,
     visit: Visit,
     Path((name, order)): Path<(String, String)>,
+    body: Bytes,
 ) -> Response {
-    let command = match &*order {
-        "pause" => Ok(Command::Pause),
-        "resume" => Ok(Command::Resume),
-        "redrive" => Ok(Command::Redrive),
-        _ => Err(Problem::bad_request("a sink can pause, resume and redrive")),
+    let position = Form::read(&body).number("position");
+    let command = match (&*order, position) {
+        ("pause", _) => Ok(Command::Pause),
+        ("resume", _) => Ok(Command::Resume),
+        ("redrive", None) => Ok(Command::Redrive(LetterFilter::All)),
+        ("redrive", Some(position)) => Ok(Command::Redrive(LetterFilter::Position(position))),
+        ("discard", Some(position)) => Ok(Command::Discard(LetterFilter::Position(position))),
+        _ => Err(Problem::bad_request("a sink can pause, resume, redrive, and discard one dead letter")),
     };
     let report = match command {
         Ok(command) => give(&admin, &name, command).await,
@@ -44,21 +50,17 @@ pub(super) async fn order(
     }
 }
 
-async fn content(admin: &Admin, visit: &Visit) -> Result<Markup, Problem> {
+fn content(admin: &Admin, visit: &Visit) -> Markup {
     let words = visit.words();
-    let dead_letters = match admin.store.journal() {
-        Some(journal) => journal.dead_letters().await.map_err(|error| Problem::internal(&error))?,
-        None => Vec::new(),
-    };
     let head = admin.store.head();
-    Ok(html! {
+    html! {
         (done(visit))
         p.lead { (words.sinks_lead) }
         @if admin.sinks.config.is_empty() { p.empty { (words.sinks_none) } }
         div.cards {
             @for (name, config) in &admin.sinks.config {
                 @if let Some(standing) = admin.sinks.standings.get(name) {
-                    @let dead = dead_letters.iter().find(|(sink, _)| sink == name).map_or(0, |(_, count)| *count);
+                    @let dead = standing.dead_letters().entries;
                     section.card aria-labelledby={ "sink-" (name) } {
                         h2 id={ "sink-" (name) } { (name) " " small { (config.kind.word()) } }
                         (state(words, standing))
@@ -68,14 +70,16 @@ async fn content(admin: &Admin, visit: &Visit) -> Result<Markup, Problem> {
                 }
             }
         }
-    })
+    }
 }
 
 fn state(words: &Words, standing: &Standing) -> Markup {
-    let (class, text) = match (standing.is_paused(), standing.is_failing()) {
-        (true, _) => ("tag warn", words.sink_paused),
-        (false, true) => ("tag bad", words.sink_failing),
-        (false, false) => ("tag good", words.sink_delivering),
+    let (class, text) = match (standing.paused(), standing.is_failing()) {
+        (Some(PauseCause::Operator), _) => ("tag warn", words.sink_paused),
+        (Some(PauseCause::DeadLettersFull), _) => ("tag bad", words.sink_paused_full),
+        (Some(PauseCause::Gone), _) => ("tag bad", words.sink_paused_gone),
+        (None, true) => ("tag bad", words.sink_failing),
+        (None, false) => ("tag good", words.sink_delivering),
     };
     html! { p { span class=(class) { (text) } } }
 }
@@ -95,6 +99,15 @@ fn facts(visit: &Visit, name: &str, standing: &Standing, head: i64, dead: i64) -
             div { dt { (words.sink_dead) } dd {
                 @if dead > 0 { a href={ "/sinks/" (segment(name)) "/dead-letters" } { (number(dead)) } } @else { "0" }
             } }
+            @if let Some(at) = standing.next_try() {
+                div { dt { (words.sink_next_try) } dd { (time_or_none(Timestamp::from_millis(at))) } }
+            }
+            @if let Some(lost) = standing.let_go() {
+                div.wide {
+                    dt { (words.sink_let_go) }
+                    dd { strong { (number(lost.total)) } " " (words.sink_let_go_last) " " (number(lost.from)) "–" (number(lost.to)) }
+                }
+            }
             @if let Some(failure) = standing.last_error() {
                 div.wide {
                     dt { (words.sink_last_error) " " (time(failure.at)) }
@@ -115,6 +128,7 @@ fn buttons(words: &Words, name: &str, standing: &Standing, dead: i64) -> Markup 
     };
     html! {
         div.buttons {
+            @if standing.next_try().is_some() { (form("resume", words.sink_try_now)) }
             @if standing.is_paused() { (form("resume", words.sink_resume)) }
             @else { (form("pause", words.sink_pause)) }
             @if dead > 0 { (form("redrive", words.sink_redrive)) }
@@ -129,6 +143,7 @@ fn done(visit: &Visit) -> Markup {
         Some("pause") => words.sink_done_pause,
         Some("resume") => words.sink_done_resume,
         Some("redrive") => words.sink_done_redrive,
+        Some("discard") => words.sink_done_discard,
         Some(_) | None => return html! {},
     };
     let count = |name| number(form.number(name).unwrap_or(0));

@@ -11,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::Destination;
 use super::parcel::Parcel;
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::dispatch::causes;
 use crate::journal::Stored;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::sink::DeliverError;
+
+/// A destination that asks to be left alone for longer is tried again after this time: no vendor waits for longer, and here
+/// no operator can end the wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The way to one sink.
 pub struct Carrier {
@@ -96,7 +101,12 @@ impl Carrier {
             }
             match self.deliver(&mut load, batch).await {
                 None => backoff = Backoff::hasty(),
-                Some(leave_alone) => sleep(backoff.wait().max(leave_alone)).await,
+                Some(leave_alone) => {
+                    let wait = backoff.wait().max(leave_alone.min(LONGEST_PAUSE));
+                    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+                    self.destination.standing.tries_at(clock::now().as_millis().saturating_add(millis));
+                    sleep(wait).await;
+                }
             }
         }
     }
@@ -107,6 +117,7 @@ impl Carrier {
         standing.waits(&load.receipts);
         let first = load.receipts.get(..batch).unwrap_or(&load.receipts);
         let (tried, delivered) = (first.len(), self.destination.sink.deliver(first).await);
+        let mut gone = false;
         let (done, refused, failure) = match delivered {
             Ok(()) => (tried, 0, None),
             Err(DeliverError::Reject { refused, why }) => {
@@ -118,11 +129,24 @@ impl Carrier {
                 (refused.start, refused.len(), None)
             }
             Err(DeliverError::Retry { done, why, after }) => {
+                self.failed(&causes(&*why));
+                (done, 0, Some(after.unwrap_or_default()))
+            }
+            // There is nothing to go back to: what was answered before is not here any more.
+            Err(DeliverError::Rewind { why, .. }) => {
+                self.failed(&causes(&*why));
+                (0, 0, Some(Duration::ZERO))
+            }
+            Err(DeliverError::Halt { done, why }) => {
                 if let Some(suppressed) = self.log.admit() {
-                    tracing::warn!(sink = %self.name, error = %causes(&*why), suppressed, "a delivery failed");
+                    tracing::error!(
+                        sink = %self.name, reason = %causes(&*why), suppressed,
+                        "the sink's destination says that it is gone for good; callbacks are answered `unavailable` and kept in quarantine"
+                    );
                 }
                 standing.failed(causes(&*why));
-                (done, 0, Some(after.unwrap_or_default()))
+                gone = true;
+                (done, 0, Some(Duration::ZERO))
             }
         };
         self.count("ok", done);
@@ -134,7 +158,20 @@ impl Carrier {
             None => standing.succeeded(),
             Some(_) => self.count("retry", tried - done.min(tried)),
         }
+        if gone {
+            // Nobody need wait for a destination that will not come back.
+            let rest = load.receipts.len();
+            standing.pass(rest);
+            load.settle(rest, Parcel::refused);
+        }
         failure
+    }
+
+    fn failed(&self, why: &str) {
+        if let Some(suppressed) = self.log.admit() {
+            tracing::warn!(sink = %self.name, error = why, suppressed, "a delivery failed");
+        }
+        self.destination.standing.failed(why.to_owned());
     }
 
     fn count(&self, result: &str, receipts: usize) {

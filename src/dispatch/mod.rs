@@ -4,6 +4,7 @@
 mod attempt;
 mod errand;
 mod order;
+mod rewind;
 mod standing;
 
 use std::sync::Arc;
@@ -14,15 +15,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use attempt::causes;
-pub use order::{Command, Handle, OrderError, Orders, Report, Selection};
-pub use standing::{Failure, Standing};
+pub use order::{Command, Handle, LetterFilter, OrderError, Orders, Report, Selection};
+pub use standing::{Failure, Lost, PauseCause, Standing};
 
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::config::{SinkConfig, StartAt};
 use crate::journal::{Journal, JournalError, Seq};
 use crate::metrics::Metrics;
 use crate::sink::Sink;
+use attempt::Remedy;
 use order::Order;
+use rewind::Trail;
 
 /// A cursor is saved at most this often: each save is an fsync that commits would have to share. After a crash a sink
 /// sees again what it got in that time.
@@ -56,6 +60,14 @@ struct Progress {
     /// After a failure, not before this.
     try_at: Instant,
     backoff: Backoff,
+    /// What was delivered lately.
+    trail: Trail,
+}
+
+impl Progress {
+    fn is_unsaved(&self) -> bool {
+        self.cursor != self.saved
+    }
 }
 
 impl Dispatcher {
@@ -74,11 +86,11 @@ impl Dispatcher {
         loop {
             let paused = self.standing.is_paused();
             let behind = *head.borrow() > progress.cursor && !paused;
-            let unsaved = progress.cursor > progress.saved;
+            let unsaved = progress.is_unsaved();
             tokio::select! {
                 biased;
                 () = give_up.cancelled() => break,
-                Some(order) = orders.next() => self.follow(order, &progress, &give_up).await,
+                Some(order) = orders.next() => self.follow(order, &mut progress, &give_up).await,
                 () = sleep_until(progress.save_at), if unsaved => self.save(&mut progress).await,
                 ready = self.ready(&mut head, &progress, &stop), if !paused => {
                     if !ready || !self.deliver_next(&mut progress, &give_up).await {
@@ -89,29 +101,44 @@ impl Dispatcher {
                 () = stop.cancelled(), if !behind => break,
             }
         }
-        if progress.cursor > progress.saved {
+        if progress.is_unsaved() {
             self.save(&mut progress).await;
         }
     }
 
     /// Does what an operator orders. Whoever asked may have gone; it is done all the same.
-    async fn follow(&self, order: Order, progress: &Progress, give_up: &CancellationToken) {
+    async fn follow(&self, order: Order, progress: &mut Progress, give_up: &CancellationToken) {
         let Order { what, done } = order;
         tracing::info!(sink = %self.name, order = %what, "an operator's order");
         let came_of_it = match what {
-            Command::Pause => self.pause(true).await,
-            Command::Resume => self.pause(false).await,
-            Command::Redrive => self.redrive(give_up).await,
+            Command::Pause => self.pause(Some(PauseCause::Operator)).await,
+            Command::Resume => {
+                self.try_now(progress);
+                self.pause(None).await
+            }
+            Command::TryNow => {
+                self.try_now(progress);
+                Ok(Report::default())
+            }
+            Command::Redrive(which) => self.redrive(&which, give_up).await,
+            Command::Discard(which) => self.discard(&which).await,
             Command::Replay(selection) => self.replay(selection, progress.cursor, give_up).await,
         };
         let _gone = done.send(came_of_it);
     }
 
-    async fn pause(&self, paused: bool) -> Result<Report, OrderError> {
-        let written = self.journal.pause(&self.name, paused).await;
+    async fn pause(&self, cause: Option<PauseCause>) -> Result<Report, OrderError> {
+        let written = self.journal.pause(&self.name, PauseCause::to_mark(cause)).await;
         written.map_err(|error| OrderError::Journal(error.to_string()))?;
-        self.standing.pause(paused);
+        self.standing.pause(cause);
         Ok(Report::default())
+    }
+
+    /// Ends any wait for the next try, however long the destination has asked for.
+    fn try_now(&self, progress: &mut Progress) {
+        progress.try_at = Instant::now();
+        progress.backoff = Backoff::patient();
+        self.standing.tries_at(0);
     }
 
     async fn begin(&self, give_up: &CancellationToken) -> Option<Progress> {
@@ -120,7 +147,10 @@ impl Dispatcher {
             StartAt::Now => *self.journal.head().borrow(),
         };
         let cursor = self.insist(give_up, || self.journal.cursor(&self.name, start)).await?;
-        let paused = self.insist(give_up, || self.journal.is_paused(&self.name)).await?;
+        let paused = self.insist(give_up, || self.journal.paused(&self.name)).await?;
+        let paused = PauseCause::from_mark(paused);
+        let let_go = self.insist(give_up, || self.journal.let_go(&self.name)).await?;
+        self.insist(give_up, || self.count_dead_letters()).await?;
         let forgotten = self.insist(give_up, || self.journal.forgotten()).await?;
         if cursor > 0 && cursor < forgotten {
             tracing::warn!(
@@ -129,13 +159,18 @@ impl Dispatcher {
                 "retention has forgotten receipts that this sink has not had: it was not configured for a while"
             );
         }
-        if paused {
-            tracing::warn!(sink = %self.name, "this sink is paused; resume it when its destination is fit");
+        if let Some(cause) = paused {
+            let cause = cause.as_str();
+            tracing::warn!(sink = %self.name, cause, "this sink is paused; resume it when its destination is fit");
+        }
+        if let Some((range, total)) = let_go {
+            self.standing.set_let_go(Lost { from: range.from, to: range.to, total });
         }
         self.standing.at(cursor);
         self.standing.pause(paused);
         let now = Instant::now();
-        Some(Progress { cursor, saved: cursor, save_at: now, try_at: now, backoff: Backoff::patient() })
+        let (backoff, trail) = (Backoff::patient(), Trail::default());
+        Some(Progress { cursor, saved: cursor, save_at: now, try_at: now, backoff, trail })
     }
 
     /// Waits until there is something to deliver and it may be tried, and then a moment for the batch to fill up. False when
@@ -170,11 +205,35 @@ impl Dispatcher {
         if tried.settled() > 0 || tried.failure.is_none() {
             progress.backoff = Backoff::patient();
         }
+        if tried.settled() > 0 {
+            progress.trail.passed(progress.cursor);
+        }
+        let mut rewind = None;
         if let Some(failure) = &tried.failure {
-            let wait = progress.backoff.wait().max(failure.leave_alone);
-            progress.try_at = Instant::now() + wait;
-            let retry_in_ms = wait.as_millis();
-            tracing::warn!(sink = %self.name, error = %failure.why, retry_in_ms, "a delivery failed and will be tried again");
+            match failure.remedy {
+                Remedy::TryAgain(leave_alone) => {
+                    let wait = progress.backoff.wait().max(leave_alone);
+                    progress.try_at = Instant::now() + wait;
+                    let retry_in_ms = wait.as_millis();
+                    let millis = i64::try_from(retry_in_ms).unwrap_or(i64::MAX);
+                    self.standing.tries_at(clock::now().as_millis().saturating_add(millis));
+                    tracing::warn!(sink = %self.name, error = %failure.why, retry_in_ms, "a delivery failed and will be tried again");
+                }
+                Remedy::Rewind(within) => {
+                    rewind = progress.trail.before(within);
+                    let again = rewind.map_or(0, |to| progress.cursor - to);
+                    tracing::warn!(sink = %self.name, error = %failure.why, again, "the destination has lost what it had; what was delivered shortly before is delivered again");
+                }
+                Remedy::Resume => {}
+            }
+        }
+        if let Some(to) = rewind {
+            progress.cursor = to;
+            progress.trail = Trail::default();
+            self.standing.at(to);
+            // At once: a restart must not go on where the destination was before it lost something.
+            self.save(progress).await;
+            return true;
         }
         progress.cursor = match batch.get(tried.settled()) {
             Some(next) => next.seq - 1,

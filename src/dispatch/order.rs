@@ -34,10 +34,14 @@ impl Orders {
 pub enum Command {
     /// Deliver nothing until told to go on, also after a restart.
     Pause,
-    /// Go on.
+    /// Go on, at once: a wait for the next try ends, too.
     Resume,
-    /// Try the dead letters again.
-    Redrive,
+    /// End a wait for the next try. A paused sink stays paused.
+    TryNow,
+    /// Try dead letters again.
+    Redrive(LetterFilter),
+    /// Delete dead letters that nobody wants delivered any more.
+    Discard(LetterFilter),
     /// Deliver receipts again that it has had.
     Replay(Selection),
 }
@@ -47,7 +51,9 @@ impl std::fmt::Display for Command {
         f.write_str(match self {
             Self::Pause => "pause",
             Self::Resume => "resume",
-            Self::Redrive => "redrive",
+            Self::TryNow => "try now",
+            Self::Redrive(_) => "redrive",
+            Self::Discard(_) => "discard",
             Self::Replay(_) => "replay",
         })
     }
@@ -75,6 +81,28 @@ impl Selection {
     }
 }
 
+/// Which dead letters an order means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterFilter {
+    /// All of them.
+    All,
+    /// The one at this position.
+    Position(Seq),
+    /// The one with this receipt id.
+    Id(String),
+}
+
+impl LetterFilter {
+    /// Whether a dead letter is meant.
+    pub(super) fn fits(&self, letter: &Stored) -> bool {
+        match self {
+            Self::All => true,
+            Self::Position(seq) => letter.seq == *seq,
+            Self::Id(id) => letter.id() == Some(id),
+        }
+    }
+}
+
 /// What came of an order, in receipts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
@@ -82,6 +110,8 @@ pub struct Report {
     pub delivered: u64,
     /// Refused for good; they are among the dead letters.
     pub refused: u64,
+    /// Dead letters that were deleted.
+    pub discarded: u64,
 }
 
 /// An order could not be carried out to its end.
@@ -97,6 +127,9 @@ pub enum OrderError {
         /// Everything up to here that was asked for is done.
         reached: Seq,
     },
+    /// There is no such dead letter.
+    #[error("the sink has no such dead letter")]
+    NoLetter,
     /// The journal could not be read or written.
     #[error("the journal failed: {0}")]
     Journal(String),
@@ -121,6 +154,12 @@ impl Handle {
     pub(super) fn new(standing: Arc<Standing>) -> (Self, Orders) {
         let (orders, listening) = mpsc::channel(WAITING);
         (Self { standing, orders }, Orders(listening))
+    }
+
+    /// Ends a wait for the next try, some time soon. Without effect on a sink that is busy with other orders.
+    pub fn try_now(&self) {
+        let (done, _nobody_waits) = oneshot::channel();
+        let _busy = self.orders.try_send(Order { what: Command::TryNow, done });
     }
 
     /// Gives an order and waits until it is carried out, which may take as long as the delivery of what it covers.

@@ -110,6 +110,53 @@ pub struct DeadLetter {
     pub json: Arc<str>,
 }
 
+/// So many dead letters, or a change of their number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// How many.
+    pub entries: i64,
+    /// What their receipts and reasons hold, in bytes.
+    pub bytes: i64,
+}
+
+/// What became of receipts that were to be parked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parked {
+    /// So many from the beginning are dead letters now. For the rest there was no capacity.
+    pub settled: usize,
+    /// By how much the dead letters have grown.
+    pub added: Letters,
+}
+
+/// A sink that retention waits for, until it is told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The sink.
+    pub sink: String,
+    /// Receipts up to this position may be pruned though the sink does not have them; 0 for none.
+    pub may_pass: Seq,
+}
+
+/// Receipts that retention has pruned although a sink did not have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetGo {
+    /// The sink.
+    pub sink: String,
+    /// The first of them.
+    pub from: Seq,
+    /// The last of them. All between are among them.
+    pub to: Seq,
+}
+
+/// What one step of retention has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many receipts are gone.
+    pub count: u32,
+    /// Which of them a sink did not have.
+    pub let_go: Vec<LetGo>,
+}
+
 impl Stored {
     /// Its id, as it stands in the JSON; `None` when the journal holds something else.
     pub fn id(&self) -> Option<&str> {

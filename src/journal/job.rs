@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{Committed, Entries, JournalError, Seq};
+use super::{Committed, Entries, Holder, JournalError, Letters, Parked, Pruned, Seq, Stored};
 use crate::receipt::Timestamp;
 
 /// The most jobs of one transaction: enough for everyone who waits, and an end to how long the first one does.
@@ -13,14 +13,47 @@ pub(super) type Done<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// What the writer can be asked to do.
 pub(super) enum Job {
-    Commit { entries: Entries, bytes: usize, done: Done<Committed> },
-    Cursor { sink: String, otherwise: Seq, done: Done<Seq> },
-    Advance { sink: String, to: Seq, done: Done<()> },
-    Park { sink: String, seqs: Vec<Seq>, reason: String, at: Timestamp, done: Done<()> },
-    Unpark { sink: String, seqs: Vec<Seq>, done: Done<()> },
-    Mark { name: String, value: i64, done: Done<()> },
-    Prune { through: Seq, sinks: Vec<String>, done: Done<u32> },
-    TryWrite { done: Done<()> },
+    Commit {
+        entries: Entries,
+        bytes: usize,
+        done: Done<Committed>,
+    },
+    Cursor {
+        sink: String,
+        otherwise: Seq,
+        done: Done<Seq>,
+    },
+    Advance {
+        sink: String,
+        to: Seq,
+        done: Done<()>,
+    },
+    Park {
+        sink: String,
+        receipts: Vec<Stored>,
+        reason: String,
+        at: Timestamp,
+        capacity: Letters,
+        done: Done<Parked>,
+    },
+    Unpark {
+        sink: String,
+        seqs: Vec<Seq>,
+        done: Done<Letters>,
+    },
+    Mark {
+        name: String,
+        value: i64,
+        done: Done<()>,
+    },
+    Prune {
+        through: Seq,
+        holders: Vec<Holder>,
+        done: Done<Pruned>,
+    },
+    TryWrite {
+        done: Done<()>,
+    },
     Close,
 }
 

@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use archive::Archive;
 pub use backup::{Backup, BackupError, Copied};
-pub use entry::{Committed, DeadLetter, Entries, Entry, Stored};
+pub use entry::{Committed, DeadLetter, Entries, Entry, Holder, LetGo, Letters, Parked, Pruned, Stored};
 pub use error::{Hazard, JournalError, OpenError};
 pub use open::{Probe, probe, resolved};
 pub use read::{Order, Page, Scan};
@@ -53,6 +53,7 @@ use job::Job;
 use lock::Lock;
 use pressure::Pressure;
 use tail::Tail;
+use upkeep::let_go_marks;
 use writer::Writer;
 
 /// The position of a receipt in the journal: from 1, without gaps, never used twice.
@@ -217,47 +218,65 @@ impl Journal {
         self.ask(|done| Job::Advance { sink, to, done }).await
     }
 
-    /// Puts receipts that a destination refused for good among that sink's dead letters; those that are there already get
-    /// the new time and reason.
+    /// Puts receipts that a destination refused for good among that sink's dead letters, in their order and for as long as
+    /// there is `capacity` for new ones; those that are there already get the new time and reason.
     ///
     /// # Errors
-    /// When the disk would not take it.
+    /// When the disk would not take it. None of them is then parked.
     pub async fn park(
         &self,
         sink: &str,
-        seqs: Vec<Seq>,
+        receipts: Vec<Stored>,
         reason: String,
         at: Timestamp,
-    ) -> Result<(), JournalError> {
+        capacity: Letters,
+    ) -> Result<Parked, JournalError> {
         let sink = sink.to_owned();
-        self.ask(|done| Job::Park { sink, seqs, reason, at, done }).await
+        self.ask(|done| Job::Park { sink, receipts, reason, at, capacity, done }).await
     }
 
-    /// Takes receipts that have been delivered after all from a sink's dead letters, if they are there.
+    /// Removes receipts from a sink's dead letters: they have been delivered after all, or an operator discards them. How
+    /// many of them were there.
     ///
     /// # Errors
     /// When the disk would not take it; they will then be delivered again.
-    pub async fn unpark(&self, sink: &str, seqs: Vec<Seq>) -> Result<(), JournalError> {
+    pub async fn unpark(&self, sink: &str, seqs: Vec<Seq>) -> Result<Letters, JournalError> {
         let sink = sink.to_owned();
         self.ask(|done| Job::Unpark { sink, seqs, done }).await
     }
 
-    /// Remembers whether an operator wants a sink to rest, also through a restart.
+    /// Remembers why a sink is to rest, also through a restart; 0 when it is not.
     ///
     /// # Errors
     /// When the disk would not take it.
-    pub async fn pause(&self, sink: &str, paused: bool) -> Result<(), JournalError> {
-        let (name, value) = (paused_mark(sink), i64::from(paused));
-        self.ask(|done| Job::Mark { name, value, done }).await
+    pub async fn pause(&self, sink: &str, cause: i64) -> Result<(), JournalError> {
+        let name = paused_mark(sink);
+        self.ask(|done| Job::Mark { name, value: cause, done }).await
     }
 
-    /// Whether an operator wants a sink to rest.
+    /// Why a sink is to rest; 0 when it is not.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn is_paused(&self, sink: &str) -> Result<bool, JournalError> {
+    pub async fn paused(&self, sink: &str) -> Result<i64, JournalError> {
         let (shared, name) = (self.shared.clone(), paused_mark(sink));
-        Ok(blocking(move || shared.readers.mark(&name)).await? == Some(1))
+        Ok(blocking(move || shared.readers.mark(&name)).await?.unwrap_or(0))
+    }
+
+    /// Which receipts retention has pruned though a sink did not have them: the last range of them, and how many they were
+    /// in all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn let_go(&self, sink: &str) -> Result<Option<(LetGo, i64)>, JournalError> {
+        let (shared, sink) = (self.shared.clone(), sink.to_owned());
+        blocking(move || {
+            let [from, to, count] = let_go_marks(&sink).map(|mark| shared.readers.mark(&mark));
+            let (from, to, count) = (from?, to?, count?);
+            let range = from.zip(to).zip(count);
+            Ok(range.map(|((from, to), count)| (LetGo { sink, from, to }, count)))
+        })
+        .await
     }
 
     /// The position up to which retention has forgotten receipts.
@@ -298,13 +317,52 @@ impl Journal {
         no_further: Seq,
         limit: u32,
     ) -> Result<u32, JournalError> {
+        let holders = sinks.into_iter().map(|sink| Holder { sink, may_pass: 0 }).collect();
+        Ok(self.prune_past(before, holders, no_further, limit).await?.count)
+    }
+
+    /// The same, but a sink may be passed as far as its holder says. What it did not get is recorded in the same transaction.
+    ///
+    /// # Errors
+    /// When the disk would not take it.
+    pub async fn prune_past(
+        &self,
+        before: Timestamp,
+        holders: Vec<Holder>,
+        no_further: Seq,
+        limit: u32,
+    ) -> Result<Pruned, JournalError> {
         let shared = self.shared.clone();
         // What is old comes from the disk, mostly. So it is looked at here, and the writer, for which commits wait, finds it
         // in memory.
         let due = blocking(move || shared.readers.due(before.as_millis(), limit)).await?;
-        let Some(due) = due else { return Ok(0) };
+        let Some(due) = due else { return Ok(Pruned::default()) };
         let through = due.min(no_further);
-        self.ask(|done| Job::Prune { through, sinks, done }).await
+        self.ask(|done| Job::Prune { through, holders, done }).await
+    }
+
+    /// The newest of the `limit` oldest receipts that, like all older ones, came before `before`; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn older_than(&self, before: Timestamp, limit: u32) -> Result<Seq, JournalError> {
+        let shared = self.shared.clone();
+        Ok(blocking(move || shared.readers.due(before.as_millis(), limit)).await?.unwrap_or(0))
+    }
+
+    /// The sizes of some receipts with their positions, in bytes of JSON: those behind a position, oldest first, or those before it,
+    /// newest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn sizes(
+        &self,
+        order: Order,
+        behind: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Seq, i64)>, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.sizes(order, behind, limit)).await
     }
 
     /// Writes something that changes nothing, to find out whether the disk takes writes again.
@@ -361,6 +419,15 @@ impl Journal {
         blocking(move || shared.readers.dead_letters()).await
     }
 
+    /// How many dead letters a sink has. It looks at each of them: to be asked once, and counted from then on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn count_dead_letters(&self, sink: &str) -> Result<Letters, JournalError> {
+        let (shared, sink) = (self.shared.clone(), sink.to_owned());
+        blocking(move || shared.readers.count_dead_letters(&sink)).await
+    }
+
     /// A sink's dead letters behind a position, oldest first, at most `limit`.
     ///
     /// # Errors
@@ -398,6 +465,17 @@ impl Journal {
     pub fn bytes(&self) -> u64 {
         let size = |path: PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
         size(self.shared.path.clone()) + size(open::beside(&self.shared.path, "-wal"))
+    }
+
+    /// How many bytes the file system of the journal has left for this process; `None` where that cannot be told.
+    pub fn disk_available(&self) -> Option<u64> {
+        #[cfg(target_os = "linux")]
+        {
+            let disk = rustix::fs::statvfs(open::folder(&self.shared.path)).ok()?;
+            disk.f_bavail.checked_mul(disk.f_frsize)
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     /// Writes what is waiting and ends the writer; later commits are refused. Returns when the file is closed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{DeadLetter, JournalError, Seq, Stored};
+use super::{DeadLetter, JournalError, Letters, Seq, Stored};
 use crate::receipt::TraceContext;
 
 /// How many idle connections are kept.
@@ -127,6 +127,38 @@ impl Readers {
             let mut statement =
                 connection.prepare_cached("SELECT sink, count(*) FROM dead_letters GROUP BY sink")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    pub(super) fn count_dead_letters(&self, sink: &str) -> Result<Letters, JournalError> {
+        self.with(|connection| {
+            connection.query_row(
+                "SELECT count(*), coalesce(sum(octet_length(json) + octet_length(reason)), 0) \
+                 FROM dead_letters WHERE sink = ?1",
+                [sink],
+                |row| Ok(Letters { entries: row.get(0)?, bytes: row.get(1)? }),
+            )
+        })
+    }
+
+    pub(super) fn sizes(
+        &self,
+        order: Order,
+        behind: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Seq, i64)>, JournalError> {
+        let query = match order {
+            Order::Ascending => {
+                "SELECT seq, octet_length(json) FROM receipts WHERE seq > ?1 ORDER BY seq LIMIT ?2"
+            }
+            Order::Descending => {
+                "SELECT seq, octet_length(json) FROM receipts WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2"
+            }
+        };
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(query)?;
+            let rows = statement.query_map(params![behind, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })
     }

@@ -16,7 +16,7 @@ use super::pressure::Pressure;
 use super::statements::{Statements, StoreError};
 use super::tail::Tail;
 use super::upkeep::{mark, park, prune, unpark};
-use super::{Committed, JournalError, Seq, Stored};
+use super::{Committed, JournalError, Letters, Parked, Pruned, Seq, Stored};
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::VendorName;
@@ -51,7 +51,9 @@ struct Turn {
 enum Promise {
     Committed(Done<Committed>, Committed, Option<VendorName>),
     Seq(Done<Seq>, Seq),
-    Count(Done<u32>, u32),
+    Parked(Done<Parked>, Parked),
+    Unparked(Done<Letters>, Letters),
+    Pruned(Done<Pruned>, Pruned),
     Nothing(Done<()>),
 }
 
@@ -125,26 +127,32 @@ impl Writer {
                 Job::Advance { sink, to, done } => {
                     (Promise::Nothing(done), run_if(&failure, || statements.advance(&sink, to)))
                 }
-                Job::Park { sink, seqs, reason, at, done } => {
-                    (Promise::Nothing(done), run_if(&failure, || park(connection, &sink, &seqs, &reason, at)))
+                Job::Park { sink, receipts, reason, at, capacity, done } => {
+                    let mut parked = Parked::default();
+                    let result = run_if(&failure, || {
+                        park(connection, &sink, &receipts, &reason, at, capacity).map(|new| parked = new)
+                    });
+                    (Promise::Parked(done, parked), result)
                 }
                 Job::Unpark { sink, seqs, done } => {
-                    (Promise::Nothing(done), run_if(&failure, || unpark(connection, &sink, &seqs)))
+                    let mut gone = Letters::default();
+                    let result =
+                        run_if(&failure, || unpark(connection, &sink, &seqs).map(|letters| gone = letters));
+                    (Promise::Unparked(done, gone), result)
                 }
                 Job::Mark { name, value, done } => {
                     (Promise::Nothing(done), run_if(&failure, || mark(connection, &name, value)))
                 }
-                Job::Prune { through, sinks, done } => {
-                    let mut count = 0;
+                Job::Prune { through, holders, done } => {
+                    let mut pruned = Pruned::default();
                     let result = run_if(&failure, || {
-                        let pruned = prune(connection, through, &sinks);
-                        pruned.map(|pruned| {
-                            if let Some((deleted, through)) = pruned {
-                                (count, forgotten) = (deleted, Some(through));
+                        prune(connection, through, &holders).map(|step| {
+                            if let Some((step, through)) = step {
+                                (pruned, forgotten) = (step, Some(through));
                             }
                         })
                     });
-                    (Promise::Count(done, count), result)
+                    (Promise::Pruned(done, pruned), result)
                 }
                 Job::TryWrite { done } => {
                     if let Some(why) = &unindexed {
@@ -238,7 +246,9 @@ impl Promise {
                 }
             }
             Self::Seq(done, value) => drop(tell(done, value, failure)),
-            Self::Count(done, value) => drop(tell(done, value, failure)),
+            Self::Parked(done, value) => drop(tell(done, value, failure)),
+            Self::Unparked(done, value) => drop(tell(done, value, failure)),
+            Self::Pruned(done, value) => drop(tell(done, value, failure)),
             Self::Nothing(done) => drop(tell(done, (), failure)),
         }
     }

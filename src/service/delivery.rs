@@ -48,6 +48,7 @@ impl Delivery {
             let destination = Destination { config: config.clone(), sink, standing: Arc::default() };
             destinations.insert(name.clone(), destination);
             metrics.dead_letters.with_label_values(&[name]).set(0);
+            metrics.sink_let_go.with_label_values(&[name]).inc_by(0);
         }
         let sinks = destinations.iter().map(|(name, to)| (name.clone(), to.sink.clone())).collect();
         let standings = destinations.iter().map(|(name, to)| (name.clone(), to.standing.clone())).collect();
@@ -56,7 +57,6 @@ impl Delivery {
         let store = match config.delivery.ack_after {
             AckAfter::Journal => {
                 let journal = Journal::open(&config.journal, metrics)?;
-                count_dead_letters(&journal, config, metrics).await;
                 for (name, to) in destinations {
                     let (journal, metrics) = (journal.clone(), metrics.clone());
                     let Destination { config, sink, standing } = to;
@@ -77,17 +77,5 @@ impl Delivery {
             }
         };
         Ok(Self { store, sinks, standings, handles, flushed, give_up })
-    }
-}
-
-/// Those of former runs.
-async fn count_dead_letters(journal: &Journal, config: &Config, metrics: &Metrics) {
-    match journal.dead_letters().await {
-        Ok(letters) => {
-            for (sink, count) in letters.iter().filter(|(sink, _)| config.sinks.contains_key(sink)) {
-                metrics.dead_letters.with_label_values(&[sink]).set(*count);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "the dead letters could not be counted"),
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::lag::{Waiting, report};
 use crate::clock;
-use crate::journal::{Journal, JournalError, Seq};
+use crate::journal::{Journal, JournalError, LetGo, Seq};
 use crate::receipt::Timestamp;
 use crate::state::State;
 
@@ -18,14 +19,14 @@ const CROWDED_PAUSE: Duration = Duration::from_millis(100);
 /// How often retention and a failed disk are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
-const DAY: i64 = 24 * 60 * 60 * 1000;
+pub(super) const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// Forgets what is old enough, once every sink and the read state have it, and finds out when a disk that failed takes
 /// writes again.
 pub(super) async fn housekeeping(
     journal: Journal,
     retention_days: u32,
-    sinks: Vec<String>,
+    mut sinks: Vec<Waiting>,
     state: Option<State>,
 ) {
     let mut tick = interval(HOUSEKEEPING);
@@ -38,26 +39,42 @@ pub(super) async fn housekeeping(
         if retention_days == 0 {
             continue;
         }
-        let before = clock::now().as_millis() - i64::from(retention_days) * DAY;
+        let now = clock::now();
+        let before = now.as_millis() - i64::from(retention_days) * DAY;
         let Some(before) = Timestamp::from_millis(before) else {
             continue;
         };
-        if let Err(error) = prune(&journal, before, &sinks, state.as_ref()).await {
+        let mut let_go = Vec::new();
+        if let Err(error) = prune(&journal, now, before, &mut sinks, state.as_ref(), &mut let_go).await {
             tracing::warn!(%error, "retention could not forget old receipts");
         }
+        report(&let_go);
     }
 }
 
 async fn prune(
     journal: &Journal,
+    now: Timestamp,
     before: Timestamp,
-    sinks: &[String],
+    sinks: &mut [Waiting],
     state: Option<&State>,
+    let_go: &mut Vec<LetGo>,
 ) -> Result<(), JournalError> {
     loop {
         // Looked at before each step: a rebuild begins at the oldest.
         let no_further = state.map_or(Seq::MAX, State::cursor);
-        if journal.prune(before, sinks.to_vec(), no_further, PRUNE_STEP).await? < PRUNE_STEP {
+        let mut holders = Vec::with_capacity(sinks.len());
+        for sink in &mut *sinks {
+            holders.push(sink.holder(journal, now, before, PRUNE_STEP).await?);
+        }
+        let pruned = journal.prune_past(before, holders, no_further, PRUNE_STEP).await?;
+        for range in pruned.let_go {
+            if let Some(sink) = sinks.iter().find(|sink| sink.name == range.sink) {
+                sink.lose(&range);
+            }
+            let_go.push(range);
+        }
+        if pruned.count < PRUNE_STEP {
             return Ok(());
         }
         sleep(if journal.is_crowded() { CROWDED_PAUSE } else { PRUNE_PAUSE }).await;

@@ -4,6 +4,7 @@
 mod delivery;
 mod hidden;
 mod housekeeping;
+mod lag;
 mod preflight;
 mod reload;
 mod traced;
@@ -33,6 +34,7 @@ use crate::spans::Spans;
 use crate::state::State;
 use delivery::Delivery;
 use housekeeping::housekeeping;
+use lag::Waiting;
 pub use preflight::preflight;
 use reload::{reload, serve_vendors};
 
@@ -104,7 +106,11 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         health: health.clone(),
         ingest: ingest.clone(),
         door: door.clone(),
-        sinks: Arc::new(Sinks { config: config.sinks.clone(), standings, handles }),
+        sinks: Arc::new(Sinks {
+            config: config.sinks.clone(),
+            standings: standings.clone(),
+            handles: handles.clone(),
+        }),
         guard: Arc::new(Guard::new(&config.admin)),
         public: listeners.public.local_addr().unwrap_or(config.server.listen),
         streams: Streams::until(admin_stop.clone()),
@@ -119,13 +125,16 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let routes = Routes::new(admin.clone(), console::routes(admin));
     tasks.spawn(serve(listeners.admin, routes, bounds, admin_stop.clone()));
     if let Some(journal) = journal.clone() {
-        let names = config.sinks.keys().cloned().collect();
-        let keeper = housekeeping(journal, config.journal.retention_days, names, state.clone());
+        let waiting = config.sinks.iter().filter_map(|(name, sink)| {
+            let standing = standings.get(name)?.clone();
+            Some(Waiting::new(name.clone(), sink.limits, standing, metrics.clone()))
+        });
+        let keeper = housekeeping(journal, config.journal.retention_days, waiting.collect(), state.clone());
         tasks.spawn(cancelled_by(admin_stop.clone(), keeper));
     }
     tasks.spawn(cancelled_by(admin_stop.clone(), hidden::take_in(ingest.clone(), door.clone())));
     let drain = config.delivery.drain();
-    let reloader = reload(signals.reload, config, door.clone(), sinks, metrics);
+    let reloader = reload(signals.reload, config, door.clone(), sinks, handles, metrics);
     tasks.spawn(cancelled_by(admin_stop.clone(), reloader));
 
     let drained = health.clone();

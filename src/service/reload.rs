@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::{AckAfter, Config, ConfigError, LogConfig};
+use crate::dispatch::Handle;
 use crate::metrics::{Metrics, secret_label};
 use crate::passthrough::Passthroughs;
 use crate::receipt::VendorName;
@@ -21,12 +22,15 @@ pub(super) async fn reload(
     mut current: Config,
     door: Door,
     sinks: BTreeMap<String, Arc<dyn Sink>>,
+    handles: BTreeMap<String, Handle>,
     metrics: Metrics,
 ) {
     while let Some(new) = configs.recv().await {
         for sink in sinks.values() {
             sink.reopen().await;
         }
+        // An operator who has repaired a destination need not wait for as long as it had asked for.
+        handles.values().for_each(Handle::try_now);
         let new = match new {
             Ok(new) => new,
             Err(error) => {

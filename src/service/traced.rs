@@ -32,8 +32,11 @@ impl Sink for Traced {
         if let Some(span) = span {
             span.end(match &delivered {
                 Ok(()) => Delivered { done: batch.len(), refused: 0, error: None },
-                Err(DeliverError::Retry { done, why, .. }) => {
+                Err(DeliverError::Retry { done, why, .. } | DeliverError::Halt { done, why }) => {
                     Delivered { done: *done, refused: 0, error: Some(causes(&**why)) }
+                }
+                Err(DeliverError::Rewind { why, .. }) => {
+                    Delivered { done: 0, refused: 0, error: Some(causes(&**why)) }
                 }
                 Err(DeliverError::Reject { refused, why }) => {
                     Delivered { done: refused.start, refused: refused.len(), error: Some(causes(&**why)) }

@@ -23,6 +23,11 @@ impl Lines {
         self.receipts.extend(batch.iter().map(|receipt| receipt.json.clone()));
     }
 
+    /// How many bytes [`Lines::write`] writes.
+    pub(super) fn length(&self) -> u64 {
+        self.receipts.iter().map(|receipt| receipt.len() as u64 + 1).sum()
+    }
+
     /// Writes them all, in order. After an error nobody knows how many bytes were.
     pub(super) fn write(&mut self, into: &mut impl Write) -> io::Result<()> {
         self.bytes.clear();
@@ -71,7 +76,9 @@ mod tests {
 
         let (batch, mut all) = (receipts(1_000), Vec::new());
         lines.fill(&batch);
+        let length = lines.length();
         lines.write(&mut all).unwrap();
+        assert_eq!(length, all.len() as u64);
         let wanted: String = batch.iter().map(|receipt| format!("{}\n", receipt.json)).collect();
         assert_eq!(String::from_utf8(all).unwrap(), wanted);
     }

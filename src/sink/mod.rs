@@ -65,6 +65,22 @@ pub enum DeliverError {
         /// The destination's reason.
         why: BoxError,
     },
+    /// The destination says that it is gone for good. Nothing is wrong with the receipts, and nothing more is sent
+    /// until an operator resumes the sink.
+    Halt {
+        /// How many receipts at the beginning of the batch are durable.
+        done: usize,
+        /// The destination's reason.
+        why: BoxError,
+    },
+    /// The destination has lost receipts that it had acknowledged. Nothing of this batch counts as delivered, and what was
+    /// delivered shortly before is delivered again.
+    Rewind {
+        /// Receipts that were delivered at most this long ago may be lost.
+        within: Duration,
+        /// What was noticed.
+        why: BoxError,
+    },
 }
 
 impl DeliverError {

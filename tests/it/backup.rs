@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use readhook::config::JournalConfig;
-use readhook::journal::{Backup, Copied, Entry, Journal};
+use readhook::journal::{Backup, Copied, Entry, Journal, Letters};
 use readhook::metrics::Metrics;
 use readhook::receipt::{Scope, Timestamp, VendorName};
 use rusqlite::Connection;
@@ -178,7 +178,10 @@ async fn a_copy_is_the_journal_whatever_happens_meanwhile() {
     };
     let identity = journal.identity().await.unwrap();
     commit(1, 2_501).await;
-    journal.park("events", vec![7, 9], "refused".to_owned(), at(3)).await.unwrap();
+    let mut refused = journal.read_after(0, 10).await.unwrap();
+    refused.retain(|receipt| [7, 9].contains(&receipt.seq));
+    let capacity = Letters { entries: 10, bytes: 10_000 };
+    journal.park("events", refused, "refused".to_owned(), at(3), capacity).await.unwrap();
     let mut backup = Backup::begin(&path, &to).unwrap();
     assert_eq!(backup.bounds().unwrap(), Some((1, 2_500)));
     assert_eq!(backup.step().unwrap().map(|(position, _)| position), Some(1_000));
@@ -187,7 +190,7 @@ async fn a_copy_is_the_journal_whatever_happens_meanwhile() {
     assert_eq!(journal.prune(at(1_101), vec!["events".to_owned()], i64::MAX, 5_000).await.unwrap(), 1_100);
     commit(1, 51).await;
     while backup.step().unwrap().is_some() {}
-    journal.pause("events", true).await.unwrap();
+    journal.pause("events", 1).await.unwrap();
     journal.unpark("events", vec![7]).await.unwrap();
     commit(3_000, 3_010).await;
     let copied = backup.finish().unwrap();

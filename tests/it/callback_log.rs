@@ -408,12 +408,15 @@ async fn what_was_quarantined_or_parked_can_be_looked_at() {
 
 async fn park(dir: &std::path::Path, seqs: &[i64]) {
     use readhook::config::JournalConfig;
-    use readhook::journal::Journal;
+    use readhook::journal::{Journal, Letters};
     use readhook::metrics::Metrics;
     use readhook::receipt::Timestamp;
     let config = JournalConfig { path: dir.join("readhook.db"), retention_days: 30 };
     let journal = Journal::open(&config, &Metrics::new().unwrap()).unwrap();
     let at = Timestamp::parse_rfc3339("2020-01-01T00:00:00Z").unwrap();
-    journal.park("events", seqs.to_vec(), "answered \"400\"".to_owned(), at).await.unwrap();
+    let mut receipts = journal.read_after(0, 1_000).await.unwrap();
+    receipts.retain(|receipt| seqs.contains(&receipt.seq));
+    let capacity = Letters { entries: 1_000, bytes: 1 << 20 };
+    journal.park("events", receipts, "answered \"400\"".to_owned(), at, capacity).await.unwrap();
     journal.close().await;
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use readhook::config::{AckAfter, Config, SinkConfig, SinkKind, StartAt};
+use readhook::config::{AckAfter, Config, SinkConfig, SinkKind, SinkLimits, StartAt};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -14,7 +14,12 @@ fn without_journal(dir: &Path) -> Config {
     let mut config = config(dir, &demo());
     config.delivery.ack_after = AckAfter::Sinks;
     let second = SinkKind::File { path: dir.join("second.jsonl") };
-    let second = SinkConfig { batch: 7.try_into().unwrap(), from: StartAt::Start, kind: second };
+    let second = SinkConfig {
+        batch: 7.try_into().unwrap(),
+        from: StartAt::Start,
+        limits: SinkLimits::default(),
+        kind: second,
+    };
     config.sinks.insert("second".to_owned(), second);
     config
 }

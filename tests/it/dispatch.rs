@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use readhook::config::{JournalConfig, SinkConfig, SinkKind, StartAt};
-use readhook::dispatch::{Command, Dispatcher, Handle, OrderError, Report, Selection};
+use readhook::config::{JournalConfig, SinkConfig, SinkKind, SinkLimits, StartAt};
+use readhook::dispatch::{
+    Command, Dispatcher, Handle, LetterFilter, OrderError, PauseCause, Report, Selection,
+};
 use readhook::journal::{Entry, Journal, Stored};
 use readhook::metrics::Metrics;
 use readhook::receipt::{Scope, Timestamp, VendorName};
@@ -25,6 +27,12 @@ enum Act {
     Fail,
     /// Refuses the receipt at this place.
     Refuse(usize),
+    /// Fails, and asks to be left alone for so long.
+    FailFor(Duration),
+    /// Says that it is gone for good.
+    Gone,
+    /// Says that it has lost what it took lately.
+    Lose,
     /// Does not come back.
     Hang,
 }
@@ -61,6 +69,13 @@ impl Sink for Scripted {
                 self.take(&batch[..at]);
                 return Err(DeliverError::reject(at, "told to refuse"));
             }
+            Act::FailFor(pause) => {
+                return Err(DeliverError::Retry { done: 0, why: "told to wait".into(), after: Some(pause) });
+            }
+            Act::Gone => return Err(DeliverError::Halt { done: 0, why: "told to be gone".into() }),
+            Act::Lose => {
+                return Err(DeliverError::Rewind { within: PATIENCE, why: "told to lose".into() });
+            }
             Act::Hang => std::future::pending().await,
         }
         Ok(())
@@ -81,6 +96,7 @@ struct Scene {
     metrics: Metrics,
     stop: CancellationToken,
     give_up: CancellationToken,
+    limits: SinkLimits,
     _dir: tempfile::TempDir,
 }
 
@@ -95,6 +111,7 @@ impl Scene {
             metrics,
             stop: CancellationToken::new(),
             give_up: CancellationToken::new(),
+            limits: SinkLimits::default(),
             _dir: dir,
         }
     }
@@ -117,7 +134,12 @@ impl Scene {
     fn dispatch(&self, name: &str, sink: &Arc<Scripted>, from: StartAt) -> (Handle, JoinHandle<()>) {
         let dispatcher = Dispatcher {
             name: name.to_owned(),
-            config: SinkConfig { batch: 3.try_into().unwrap(), from, kind: SinkKind::Stdout },
+            config: SinkConfig {
+                batch: 3.try_into().unwrap(),
+                from,
+                limits: self.limits,
+                kind: SinkKind::Stdout,
+            },
             sink: sink.clone(),
             journal: self.journal.clone(),
             metrics: self.metrics.clone(),
@@ -215,7 +237,7 @@ async fn a_paused_sink_rests_until_it_is_told_to_go_on_even_through_a_restart() 
     let scene = Scene { stop: CancellationToken::new(), ..scene };
     let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
     // Orders are followed by the task itself, so after this one it has seen that it is paused.
-    handle.order(Command::Redrive).await.unwrap();
+    handle.order(Command::Redrive(LetterFilter::All)).await.unwrap();
     assert!(handle.standing.is_paused());
     assert_eq!(sink.got.borrow().len(), 3);
     handle.order(Command::Resume).await.unwrap();
@@ -246,11 +268,11 @@ async fn dead_letters_are_tried_again_and_those_refused_again_stay() {
     assert_eq!(sink.until_got(3).await, [2, 5, 6]);
     // 1, 3 and 4 are parked. In the first round 3 is refused again, in the second none.
     sink.script.lock().unwrap().extend([Act::Refuse(1), Act::Fail, Act::Take]);
-    let report = handle.order(Command::Redrive).await.unwrap();
-    assert_eq!(report, Report { delivered: 2, refused: 1 });
+    let report = handle.order(Command::Redrive(LetterFilter::All)).await.unwrap();
+    assert_eq!(report, Report { delivered: 2, refused: 1, discarded: 0 });
     assert_eq!(scene.journal.dead_letters().await.unwrap(), [("s".to_owned(), 1)]);
-    let report = handle.order(Command::Redrive).await.unwrap();
-    assert_eq!(report, Report { delivered: 1, refused: 0 });
+    let report = handle.order(Command::Redrive(LetterFilter::All)).await.unwrap();
+    assert_eq!(report, Report { delivered: 1, refused: 0, discarded: 0 });
     assert_eq!(scene.journal.dead_letters().await.unwrap(), []);
     assert_eq!(*sink.got.borrow(), [2, 5, 6, 1, 4, 3]);
     assert_eq!(scene.metrics.dead_letters.with_label_values(&["s"]).get(), 0);
@@ -284,7 +306,185 @@ async fn an_order_to_a_sink_that_has_ended_says_so() {
     let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
     scene.stop.cancel();
     ended(task).await;
-    assert!(matches!(handle.order(Command::Redrive).await, Err(OrderError::Ending)));
+    assert!(matches!(handle.order(Command::Redrive(LetterFilter::All)).await, Err(OrderError::Ending)));
+}
+
+/// Waits until the sink has paused itself.
+async fn paused(handle: &Handle) -> PauseCause {
+    timeout(PATIENCE, async {
+        loop {
+            if let Some(cause) = handle.standing.paused() {
+                return cause;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap()
+}
+
+async fn until(state: impl Fn() -> bool) {
+    timeout(PATIENCE, async {
+        while !state() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_dead_letters_pause_the_sink_and_drop_nothing_until_there_is_capacity() {
+    let scene = Scene::new();
+    let scene = Scene { limits: SinkLimits { dead_letters: 2, ..SinkLimits::default() }, ..scene };
+    scene.commit(6).await;
+    let sink = Scripted::new((0..3).map(|_| Act::Refuse(0)));
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(paused(&handle).await, PauseCause::DeadLettersFull);
+    assert_eq!(*sink.got.borrow(), [] as [i64; 0]);
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), [("s".to_owned(), 2)]);
+    assert_eq!(handle.standing.dead_letters().entries, 2);
+    scene.stop.cancel();
+    ended(task).await;
+    assert_eq!(scene.journal.cursor("s", 0).await.unwrap(), 2, "the third waits in the journal");
+
+    // A restart changes nothing, and the count is known again.
+    let scene = Scene { stop: CancellationToken::new(), ..scene };
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(paused(&handle).await, PauseCause::DeadLettersFull);
+    until(|| handle.standing.dead_letters().entries == 2).await;
+    // Resumed too early it tries again, and pauses again.
+    sink.script.lock().unwrap().extend([Act::Refuse(0)]);
+    handle.order(Command::Resume).await.unwrap();
+    until(|| sink.script.lock().unwrap().is_empty()).await;
+    assert_eq!(paused(&handle).await, PauseCause::DeadLettersFull);
+    let report = handle.order(Command::Redrive(LetterFilter::All)).await.unwrap();
+    assert_eq!(report, Report { delivered: 2, refused: 0, discarded: 0 });
+    assert_eq!(handle.standing.dead_letters().entries, 0);
+    assert_eq!(handle.standing.dead_letters().bytes, 0);
+    handle.order(Command::Resume).await.unwrap();
+    assert_eq!(sink.until_got(6).await, [1, 2, 3, 4, 5, 6]);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_bounded_in_bytes_too() {
+    let scene = Scene::new();
+    scene.commit(3).await;
+    let one = scene.journal.read_after(0, 1).await.unwrap()[0].json.len() + "told to refuse".len();
+    let limits = SinkLimits { dead_letter_bytes: 2 * one as u64, ..SinkLimits::default() };
+    let scene = Scene { limits, ..scene };
+    let sink = Scripted::new((0..3).map(|_| Act::Refuse(0)));
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(paused(&handle).await, PauseCause::DeadLettersFull);
+    let letters = handle.standing.dead_letters();
+    assert_eq!((letters.entries, letters.bytes), (2, 2 * one.cast_signed() as i64));
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_is_gone_pauses_the_sink_until_it_is_resumed() {
+    let scene = Scene::new();
+    scene.commit(3).await;
+    let sink = Scripted::new([Act::Gone]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(paused(&handle).await, PauseCause::Gone);
+    assert_eq!(handle.standing.last_error().unwrap().why, "told to be gone");
+    scene.stop.cancel();
+    ended(task).await;
+    let scene = Scene { stop: CancellationToken::new(), ..scene };
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(paused(&handle).await, PauseCause::Gone, "also after a restart");
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), []);
+    handle.order(Command::Resume).await.unwrap();
+    assert_eq!(sink.until_got(3).await, [1, 2, 3]);
+    assert_eq!(handle.standing.paused(), None);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_of_an_hour_ends_with_resume_or_a_new_configuration() {
+    let hour = Duration::from_secs(3600);
+    let scene = Scene::new();
+    scene.commit(2).await;
+    let sink = Scripted::new([Act::FailFor(hour), Act::FailFor(hour)]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    until(|| handle.standing.next_try().is_some()).await;
+    let in_half_an_hour = jiff_now() + 1_800_000;
+    assert!(handle.standing.next_try().unwrap() > in_half_an_hour, "it says when it tries again");
+    handle.order(Command::Resume).await.unwrap();
+    // The second try fails like the first; then the reload of a configuration ends the wait.
+    until(|| sink.script.lock().unwrap().is_empty() && handle.standing.next_try().is_some()).await;
+    handle.try_now();
+    assert_eq!(sink.until_got(2).await, [1, 2]);
+    assert_eq!(handle.standing.next_try(), None);
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+fn jiff_now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the operator has a clock of their own")]
+    jiff::Timestamp::now().as_millisecond()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_does_not_wait_for_an_hour() {
+    let scene = Scene::new();
+    scene.commit(1).await;
+    let sink = Scripted::new([Act::Refuse(0), Act::FailFor(Duration::from_secs(3600))]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    until(|| handle.standing.dead_letters().entries == 1).await;
+    let redriven = timeout(PATIENCE, handle.order(Command::Redrive(LetterFilter::All))).await.unwrap();
+    assert!(matches!(redriven, Err(OrderError::Destination { .. })), "{redriven:?}");
+    scene.stop.cancel();
+    ended(task).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_destination_has_lost_is_delivered_again() {
+    let scene = Scene::new();
+    scene.commit(4).await;
+    let sink = Scripted::new([Act::Take, Act::Take, Act::Lose]);
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    assert_eq!(sink.until_got(4).await, [1, 2, 3, 4]);
+    scene.commit(1).await;
+    assert_eq!(sink.until_got(9).await, [1, 2, 3, 4, 1, 2, 3, 4, 5]);
+    until(|| handle.standing.cursor() == 5).await;
+    scene.stop.cancel();
+    ended(task).await;
+    assert_eq!(scene.journal.cursor("s", 0).await.unwrap(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_dead_letter_is_redriven_or_discarded_by_position_or_id() {
+    let scene = Scene::new();
+    scene.commit(4).await;
+    let sink = Scripted::new((0..4).map(|_| Act::Refuse(0)));
+    let (handle, task) = scene.dispatch("s", &sink, StartAt::Start);
+    until(|| handle.standing.cursor() == 4).await;
+    let order = async |command| handle.order(command).await;
+    let redriven = order(Command::Redrive(LetterFilter::Position(2))).await.unwrap();
+    assert_eq!(redriven, Report { delivered: 1, refused: 0, discarded: 0 });
+    order(Command::Redrive(LetterFilter::Id(id(4)))).await.unwrap();
+    assert_eq!(*sink.got.borrow(), [2, 4]);
+    let discarded = order(Command::Discard(LetterFilter::Position(1))).await.unwrap();
+    assert_eq!(discarded, Report { delivered: 0, refused: 0, discarded: 1 });
+    for gone in [LetterFilter::Position(1), LetterFilter::Id(id(4)), LetterFilter::Position(99)] {
+        for command in [Command::Redrive(gone.clone()), Command::Discard(gone)] {
+            let ordered = order(command.clone()).await;
+            assert!(matches!(ordered, Err(OrderError::NoLetter)), "{command:?} gives {ordered:?}");
+        }
+    }
+    assert_eq!(handle.standing.dead_letters().entries, 1);
+    order(Command::Discard(LetterFilter::Id(id(3)))).await.unwrap();
+    assert_eq!(order(Command::Discard(LetterFilter::All)).await.unwrap(), Report::default());
+    assert_eq!(scene.journal.dead_letters().await.unwrap(), []);
+    assert_eq!(handle.standing.dead_letters().bytes, 0);
+    scene.stop.cancel();
+    ended(task).await;
 }
 
 /// A house whose file sink has something in its way.

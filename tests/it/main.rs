@@ -39,10 +39,12 @@ mod restore;
 mod rotation;
 mod servers;
 mod simulate;
+mod sink_file;
 #[cfg(feature = "sink-http")]
 mod sink_http;
 #[cfg(feature = "sink-kafka")]
 mod sink_kafka;
+mod sink_limits;
 #[cfg(feature = "sink-nats")]
 mod sink_nats;
 #[cfg(feature = "sink-postgres")]

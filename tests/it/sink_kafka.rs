@@ -126,7 +126,10 @@ fn batch(count: u64) -> Vec<Stored> {
 fn retry(delivered: Result<(), DeliverError>) -> (usize, String) {
     match delivered {
         Err(DeliverError::Retry { done, why, .. }) => (done, why.to_string()),
-        Ok(()) | Err(DeliverError::Reject { .. }) => panic!("{delivered:?}"),
+        Ok(())
+        | Err(DeliverError::Reject { .. } | DeliverError::Halt { .. } | DeliverError::Rewind { .. }) => {
+            panic!("{delivered:?}")
+        }
     }
 }
 

@@ -141,7 +141,11 @@ async fn a_client_that_connects_anew_by_itself_lets_nothing_pass() {
                     rest = &rest[done..];
                     retries += 1;
                 }
-                Err(refusal @ DeliverError::Reject { .. }) => panic!("{refusal:?}"),
+                Err(
+                    refusal @ (DeliverError::Reject { .. }
+                    | DeliverError::Halt { .. }
+                    | DeliverError::Rewind { .. }),
+                ) => panic!("{refusal:?}"),
             }
         }
         retries
@@ -213,7 +217,11 @@ async fn a_cluster_that_loses_the_streams_leader_keeps_everything_in_order() {
             match sink.deliver(&rest[..next]).await {
                 Ok(()) => rest = &rest[next..],
                 Err(DeliverError::Retry { done, .. }) => rest = &rest[done..],
-                Err(refusal @ DeliverError::Reject { .. }) => panic!("{refusal:?}"),
+                Err(
+                    refusal @ (DeliverError::Reject { .. }
+                    | DeliverError::Halt { .. }
+                    | DeliverError::Rewind { .. }),
+                ) => panic!("{refusal:?}"),
             }
             reached.send_replace(batch.len() - rest.len());
         }

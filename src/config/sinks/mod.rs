@@ -10,7 +10,7 @@ mod settings;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,8 +35,41 @@ pub struct SinkConfig {
     pub batch: NonZeroUsize,
     /// Where a sink begins that the journal has not seen before.
     pub from: StartAt,
+    /// What may pile up for it.
+    pub limits: SinkLimits,
     /// What it is.
     pub kind: SinkKind,
+}
+
+/// What may pile up for a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkLimits {
+    /// Dead letters; one more pauses the sink.
+    pub dead_letters: u64,
+    /// What their receipts and reasons hold.
+    pub dead_letter_bytes: u64,
+    /// Retention does not wait for a sink that is further behind than so many bytes of receipts.
+    pub lag_bytes: Option<NonZeroU64>,
+    /// Retention does not wait for a sink to get receipts that are older than so many days.
+    pub lag_days: Option<NonZeroU32>,
+}
+
+impl Default for SinkLimits {
+    fn default() -> Self {
+        Self { dead_letters: 10_000, dead_letter_bytes: 64 << 20, lag_bytes: None, lag_days: None }
+    }
+}
+
+impl SinkLimits {
+    fn read(settings: &mut Settings) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        Ok(Self {
+            dead_letters: settings.or("max_dead_letters", default.dead_letters)?,
+            dead_letter_bytes: settings.or("max_dead_letter_bytes", default.dead_letter_bytes)?,
+            lag_bytes: NonZeroU64::new(settings.or("max_lag_bytes", 0)?),
+            lag_days: NonZeroU32::new(settings.or("max_lag_days", 0)?),
+        })
+    }
 }
 
 /// Where a new sink begins.
@@ -194,6 +227,7 @@ fn read_one(
     }
     let batch: Option<NonZeroUsize> = settings.take("batch")?;
     let from = settings.or("from", StartAt::default())?;
+    let limits = SinkLimits::read(&mut settings)?;
     let kind = match word.as_str() {
         "stdout" => SinkKind::Stdout,
         "http" => SinkKind::Http(HttpSink::read(&mut settings)?),
@@ -204,7 +238,7 @@ fn read_one(
         _ => SinkKind::File { path: file_path(&mut settings)? },
     };
     settings.end(mistakes, spell);
-    Ok(SinkConfig { batch: batch.unwrap_or(DEFAULT_BATCH), from, kind })
+    Ok(SinkConfig { batch: batch.unwrap_or(DEFAULT_BATCH), from, limits, kind })
 }
 
 fn words() -> String {

@@ -3,6 +3,8 @@
 //! Standard Webhooks,
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -41,7 +43,7 @@ struct Event<'a> {
     time: &'a str,
     /// Absent or not empty.
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
     datacontenttype: &'static str,
     partitionkey: String,
     /// The extension for distributed tracing,
@@ -62,13 +64,13 @@ impl Message {
         Ok(match (mode, events.as_slice()) {
             (HttpMode::Single, [event]) => Self {
                 id: event.id.to_owned(),
-                content_type: "application/cloudevents+json; charset=UTF-8",
+                content_type: cloud_event::JSON,
                 body: serde_json::to_vec(event)?.into(),
                 traceparent: event.traceparent.map(str::to_owned),
             },
             (HttpMode::Single | HttpMode::Batch, events) => Self {
                 id: batch_id(events),
-                content_type: "application/cloudevents-batch+json; charset=UTF-8",
+                content_type: cloud_event::BATCH_JSON,
                 body: serde_json::to_vec(events)?.into(),
                 traceparent: None,
             },
@@ -103,9 +105,9 @@ impl<'a> Event<'a> {
             source: cloud_event::source(facts),
             kind: cloud_event::TYPE,
             time: &facts.received_at,
-            subject: facts.conversation.id.as_deref().filter(|id| !id.is_empty()),
+            subject: facts.conversation.id.as_deref().map(cloud_event::text).filter(|id| !id.is_empty()),
             datacontenttype: "application/json",
-            partitionkey: facts.conversation_key(),
+            partitionkey: cloud_event::partition_key(facts),
             traceparent: receipt.trace.as_ref().map(TraceContext::as_str),
             data: serde_json::from_str(&receipt.json)?,
         })

@@ -136,7 +136,7 @@ impl Sink for Http {
                 // first.
                 Answer::Refused(_) if receipts.len() > 1 => width = receipts.len() / 2,
                 Answer::Refused(why) => return Err(DeliverError::reject(done, why)),
-                Answer::Gone(why) => return Err(DeliverError::Reject { refused: done..batch.len(), why }),
+                Answer::Gone(why) => return Err(DeliverError::Halt { done, why }),
                 Answer::NotNow(why, after) => {
                     self.drop_client().await;
                     return Err(DeliverError::Retry { done, why, after });

@@ -233,7 +233,7 @@ impl Sink for Kafka {
         let messages: Vec<_> = batch
             .iter()
             .zip(facts)
-            .map(|(receipt, facts)| Message { receipt, key: facts.conversation_key(), facts })
+            .map(|(receipt, facts)| Message { receipt, key: cloud_event::partition_key(&facts), facts })
             .collect();
         self.deliver_until(&messages, deadline).await?;
         end

@@ -7,7 +7,6 @@ use std::io;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
-use super::column::COLUMNS;
 use crate::sink::BoxError;
 
 /// Servers quote what they were given, which may be long.
@@ -46,23 +45,23 @@ impl From<Error> for Problem {
     }
 }
 
-/// Whether it is the receipt's content that the server refuses, and no operator could mend that without
-/// changing the rules of the table: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// Whether it is the receipt's content that the server refuses, and no operator could repair that. A column that is too
+/// narrow, a row that a foreign key misses or an encoding that lacks a character can be repaired, so receipts wait for it:
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn concerns_content(said: &DbError) -> bool {
     match said.code().code() {
-        // A column of the operator's own that wants a value concerns all receipts alike.
-        "23502" => said.column().is_some_and(|name| COLUMNS.iter().any(|column| column.name == name)),
-        // Without a constraint it is a partition that is missing.
+        // The operator's own rule, made to refuse. Without a constraint it is a partition that is missing.
         "23514" => said.constraint().is_some(),
-        // A value that is too long for an index.
-        "54000" => true,
-        code => code.starts_with("22") || code.starts_with("23"),
+        // A value that is too long for an index of readhook's own.
+        code => code == "54000",
     }
 }
 
 fn told(said: &DbError) -> String {
     let code = said.code().code();
-    let mut told = format!("{} (SQLSTATE {code}", said.message());
+    // What does not fit a type is quoted behind a colon.
+    let message = if code == "22P02" { said.message().split(':').next() } else { None };
+    let mut told = format!("{} (SQLSTATE {code}", message.unwrap_or(said.message()));
     // What concerns content repeats it, and content has no place in a log.
     let quotes = code.starts_with("22") || code.starts_with("23");
     let more = [("detail", said.detail().filter(|_| !quotes)), ("hint", said.hint())];
@@ -82,7 +81,11 @@ fn advice(said: &DbError) -> Option<&'static str> {
         return None;
     }
     Some(match said.code().code() {
+        "22021" | "22P05" => "the database cannot hold this text; readhook needs one with the encoding UTF8",
+        "22001" => "a column is too narrow; let it be `text`",
+        "22003" => "a column's numbers are too small; let it be `bigint`",
         "23502" => "give that column a default, or allow nulls",
+        "23503" => "add the row that the foreign key misses, or drop the foreign key",
         "23514" => "make the partition that is missing, or a default partition",
         "25006" => {
             "this server takes no writes; name the primary, or all with `target_session_attrs=read-write`"
@@ -96,6 +99,12 @@ fn advice(said: &DbError) -> Option<&'static str> {
         "53300" => "let the server or the role have more connections",
         "57014" => {
             "the server was too slow; look for who locks the table (pg_stat_activity), or raise `timeout_ms`"
+        }
+        code if code.starts_with("22") => {
+            "a column cannot hold this; compare the table with the one in docs/sinks.md"
+        }
+        code if code.starts_with("23") => {
+            "a constraint of the table is in the way; a rule that refuses receipts for good is a CHECK"
         }
         _ => return None,
     })

@@ -33,6 +33,7 @@ impl Table {
 
     /// Makes the table if it is missing, looks whether it has what it needs, and prepares the insert.
     pub(super) async fn prepare(&self, client: &mut Client) -> Result<Statement, Problem> {
+        check_encoding(client).await?;
         let oid = match self.find(client).await? {
             Some(oid) => oid,
             None => self.make(client).await?,
@@ -140,6 +141,19 @@ impl Table {
             additions.join(", ")
         ))
     }
+}
+
+/// A database in another encoding would take most receipts and refuse those with characters that it lacks.
+async fn check_encoding(client: &Client) -> Result<(), Problem> {
+    let row = client.query_one("SELECT getdatabaseencoding()::text, current_database()::text", &[]).await?;
+    let (encoding, database): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(Problem::Server(format!(
+        "the database `{database}` has the encoding {encoding}, which cannot hold every receipt; make one with \
+         CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in `url`"
+    )))
 }
 
 fn declaration(Column { name, kind, rule, .. }: &Column) -> String {

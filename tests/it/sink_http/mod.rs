@@ -4,6 +4,7 @@
 mod answers;
 mod faults;
 mod receiver;
+mod service;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -59,6 +60,14 @@ fn rejected(delivered: Result<(), DeliverError>) -> (std::ops::Range<usize>, Str
     }
 }
 
+/// How many are done, and the reason for which nothing more is to be sent.
+fn halted(delivered: Result<(), DeliverError>) -> (usize, String) {
+    match delivered {
+        Err(DeliverError::Halt { done, why }) => (done, why.to_string()),
+        other => panic!("nothing more should be sent: {other:?}"),
+    }
+}
+
 fn assert_is_event(event: &Value, number: u64) {
     let id = format!("{number:032x}");
     let conversation = format!("g.{number} *");
@@ -89,7 +98,7 @@ async fn each_receipt_goes_out_as_a_signed_event_of_its_own_in_order() {
     assert_eq!(requests.len(), 3);
     for (number, request) in (1..).zip(&requests) {
         assert_eq!(request.line, "POST /hook");
-        assert_eq!(request.header("content-type"), "application/cloudevents+json; charset=UTF-8");
+        assert_eq!(request.header("content-type"), "application/cloudevents+json; charset=utf-8");
         assert_eq!(request.header("webhook-id"), format!("{number:032x}"));
         assert_eq!(request.header("authorization"), "Bearer t0ken");
         assert_is_event(&serde_json::from_slice(&request.body).unwrap(), number);
@@ -115,7 +124,7 @@ async fn a_batch_goes_out_as_one_signed_request_and_is_known_when_it_comes_again
     let requests = receiver.requests();
     assert_eq!(requests.len(), 3);
     let first = &requests[0];
-    assert_eq!(first.header("content-type"), "application/cloudevents-batch+json; charset=UTF-8");
+    assert_eq!(first.header("content-type"), "application/cloudevents-batch+json; charset=utf-8");
     assert_is_signed_by(first, NEW);
     for (number, event) in (1..).zip(first.events()) {
         assert_is_event(&event, number);
@@ -207,4 +216,21 @@ fn settings_of_no_use_are_named_and_not_shown() {
     }
     let shown = format!("{:?}", config("http://h/", &format!("secrets = [\"{NEW}\"]")));
     assert!(shown.contains("<28 bytes>") && !shown.contains("new"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cloud_events_forbids_in_texts_is_only_in_the_data() {
+    for mode in ["single", "batch"] {
+        let receiver = Receiver::new([]).await;
+        let mut odd = receipt(1);
+        odd["conversation"]["id"] = "a\u{1}b\u{ffff}\u{7f}\u{fdd0}\u{9f}ä".into();
+        let stored = Stored { seq: 1, received_at: 1, json: odd.to_string().into(), trace: None };
+        sink(&receiver.url(), &format!("mode = \"{mode}\"")).deliver(&[stored]).await.unwrap();
+        let body: Value = serde_json::from_slice(&receiver.requests()[0].body).unwrap();
+        let event = if mode == "batch" { &body[0] } else { &body };
+        let plain = "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}\u{fffd}ä";
+        assert_eq!(event["subject"], plain);
+        assert_eq!(event["partitionkey"], format!("easemob/1122334455#demo/group/{plain}"));
+        assert_eq!(event["data"], odd, "the data has it as it came");
+    }
 }

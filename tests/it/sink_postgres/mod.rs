@@ -372,3 +372,57 @@ fn a_url_that_cannot_be_understood_stops_the_start_and_is_not_shown() {
         assert!(open(&sink_config(&format!("type = \"postgres\"\nurl = \"{url}\""))).is_ok(), "{url}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_fault_of_the_database_makes_no_dead_letter() {
+    let cluster = Cluster::start().await;
+    // A database that lacks most characters is refused before the first receipt.
+    cluster.sql("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    let address = cluster.server.address;
+    let latin = sink_config(&format!("type = \"postgres\"\nurl = \"postgres://postgres@{address}/latin\""));
+    let latin = open(&latin).unwrap();
+    let says = ["`latin`", "LATIN1", "ENCODING 'UTF8'"];
+    tells(&latin.probe().await.unwrap_err().to_string(), &says);
+    tells(&retried(&*latin, &numbers(1..=2)).await, &says);
+
+    // Columns, keys and rules that an operator can change: each receipt waits.
+    let config = cluster.sink("postgres", "");
+    let sink = open(&config).unwrap();
+    sink.probe().await.unwrap();
+    let mut receipts = numbers(1..=3);
+    receipts[1]["reader"] = json!("a reader with a long name");
+    receipts[1]["message_seq"] = json!(5_000_000_000_i64);
+    for (fault, words, repair) in [
+        (
+            "ALTER TABLE read_receipts ALTER reader TYPE varchar(12)",
+            ["22001", "`text`"],
+            "ALTER TABLE read_receipts ALTER reader TYPE text",
+        ),
+        (
+            "ALTER TABLE read_receipts ALTER message_seq TYPE integer",
+            ["22003", "`bigint`"],
+            "ALTER TABLE read_receipts ALTER message_seq TYPE bigint",
+        ),
+        (
+            "CREATE TABLE readers (name text PRIMARY KEY); \
+             ALTER TABLE read_receipts ADD CONSTRAINT known FOREIGN KEY (reader) REFERENCES readers",
+            ["23503", "foreign key"],
+            "ALTER TABLE read_receipts DROP CONSTRAINT known",
+        ),
+        (
+            "ALTER TABLE read_receipts ALTER author SET NOT NULL",
+            ["23502", "allow nulls"],
+            "ALTER TABLE read_receipts ALTER author DROP NOT NULL",
+        ),
+    ] {
+        cluster.sql(&format!("TRUNCATE read_receipts; {fault}"));
+        let Err(DeliverError::Retry { why, .. }) = sink.deliver(&stored(&receipts)).await else {
+            panic!("{fault} should be waited out");
+        };
+        tells(&why.to_string(), &words);
+        cluster.sql(repair);
+        sink.deliver(&stored(&receipts)).await.unwrap();
+        assert_eq!(cluster.sql("SELECT count(*) FROM read_receipts"), "3", "{fault}");
+    }
+}

@@ -40,7 +40,7 @@ pub(crate) async fn push(url: &str, batches: &[&[Receipt<'_>]], rate: &mut Rate)
     let prepared = batches.iter().map(|batch| body(batch)).collect::<Result<Vec<_>>>()?;
     for (batch, body) in batches.iter().zip(prepared) {
         let request =
-            client.post(url).header(CONTENT_TYPE, "application/cloudevents-batch+json; charset=UTF-8");
+            client.post(url).header(CONTENT_TYPE, "application/cloudevents-batch+json; charset=utf-8");
         request.body(body).send().await?.error_for_status()?.bytes().await?;
         rate.add(batch.len());
     }
