@@ -26,8 +26,8 @@ const MAY_USE: [(&str, &[&str]); 31] = [
     ("passthrough", &["config", "log_limit", "metrics", "receipt", "tls", "vendor"]),
     ("stamp", &["journal", "receipt", "vendor"]),
     ("sink", &["clock", "config", "journal", "receipt", "tls"]),
-    ("dispatch", &["backoff", "clock", "config", "journal", "metrics", "receipt", "sink"]),
-    ("direct", &["backoff", "config", "dispatch", "journal", "log_limit", "metrics", "sink"]),
+    ("dispatch", &["backoff", "clock", "config", "journal", "log_limit", "metrics", "receipt", "sink"]),
+    ("direct", &["backoff", "clock", "config", "dispatch", "journal", "log_limit", "metrics", "sink"]),
     ("store", &["direct", "journal"]),
     (
         "ingest",
