@@ -134,8 +134,7 @@ async fn by_the_service(config: &Config, sink: &str, command: &Command) -> Resul
         Command::Replay(Selection::Since(moment)) => json!({ "since": moment }),
         Command::Replay(Selection::From(position)) => json!({ "from": position }),
         Command::Replay(Selection::Ids(ids)) => json!({ "ids": ids }),
-        Command::Redrive(LetterFilter::All) => Value::Null,
-        Command::Discard(LetterFilter::All) => json!({ "all": true }),
+        Command::Redrive(LetterFilter::All) | Command::Discard(LetterFilter::All) => json!({ "all": true }),
         Command::Redrive(LetterFilter::Position(position))
         | Command::Discard(LetterFilter::Position(position)) => json!({ "position": position }),
         Command::Redrive(LetterFilter::Id(id)) | Command::Discard(LetterFilter::Id(id)) => {

@@ -125,6 +125,8 @@ impl Dispatcher {
     /// to give up first.
     async fn halt(&self, cause: PauseCause, why: &str, give_up: &CancellationToken) -> Option<()> {
         self.insist(give_up, || self.journal.pause(&self.name, PauseCause::to_mark(Some(cause)))).await?;
+        // First, so that whoever sees the pause sees why.
+        self.standing.failed(why.to_owned());
         self.standing.pause(Some(cause));
         let advice = match cause {
             PauseCause::DeadLettersFull => {

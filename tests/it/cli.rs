@@ -185,6 +185,11 @@ async fn receipts_are_replayed_with_and_without_a_running_service() {
     assert_eq!(running(&["replay", "--sink", "events", "--from", "4"]), fine("2 delivered, 0 refused"));
     assert_eq!(running(&["replay", "--sink", "events", "--since", "1h"]), fine("5 delivered, 0 refused"));
     assert_eq!(running(&["redrive", "--sink", "events"]), fine("0 delivered, 0 refused"));
+    let no_letter = errand(Some(&process), &["discard", "--sink", "events", "--position", "1"]);
+    assert_eq!(no_letter.status.code(), Some(74));
+    assert!(text(&no_letter.stderr).contains("no such dead letter"), "{}", text(&no_letter.stderr));
+    assert_eq!(running(&["discard", "--sink", "events", "--all"]), fine("0 discarded"));
+    assert_eq!(running(&["discard", "--sink", "events"]).0, Some(64), "it wants to know which");
     let deaf = errand(None, &["redrive", "--sink", "events"]);
     assert_eq!(deaf.status.code(), Some(74), "its admin listener is elsewhere");
     process.signal("TERM");

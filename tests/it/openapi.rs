@@ -20,9 +20,10 @@ fn routed() -> BTreeSet<String> {
     let routes = source.split(".route(\"").skip(1).filter_map(|rest| rest.split_once('"'));
     let routes = routes.map(|(route, _)| route).filter(|route| route.starts_with("/api/"));
     let expanded = routes.flat_map(|route| match route.strip_suffix("{order}") {
-        Some(sink) => {
-            ["pause", "resume", "redrive", "replay"].iter().map(|order| format!("{sink}{order}")).collect()
-        }
+        Some(sink) => ["pause", "resume", "redrive", "discard", "replay"]
+            .iter()
+            .map(|order| format!("{sink}{order}"))
+            .collect(),
         None => vec![route.to_owned()],
     });
     expanded.collect()
