@@ -241,7 +241,7 @@ impl Metrics {
         let labels = ["version", "commit"];
         let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
-        let all: [Box<dyn Collector>; 30] = [
+        let all: [Box<dyn Collector>; 34] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
