@@ -35,6 +35,7 @@ mod service;
 mod simulate;
 mod spans;
 mod store;
+mod throttle;
 mod tls;
 
 pub use service::{Listeners, RunError, Signals, preflight, run};

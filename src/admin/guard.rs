@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::{AdminConfig, Secret};
+use crate::config::{AdminConfig, Network, Secret};
+use crate::server::client::{client, guesser};
+use crate::throttle::Throttle;
 
 /// The cookie of a session.
 const COOKIE: &str = "readhook_session";
@@ -31,6 +33,36 @@ pub(crate) struct Guard {
     hosts: Vec<String>,
     /// Those that have brought the token; gone with the process.
     sessions: Mutex<VecDeque<Session>>,
+    /// Counts wrong tokens.
+    throttle: Throttle,
+    trusted_proxies: Vec<Network>,
+}
+
+/// The TCP peer of a request to the admin listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Why somebody may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// No token, or a wrong one.
+    Token,
+    /// Too many wrong ones from this address.
+    Throttled,
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Token => {
+                Self::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`")
+            }
+            Denied::Throttled => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many wrong tokens came from this address; wait some seconds before the next",
+            ),
+        }
+    }
 }
 
 struct Session {
@@ -39,9 +71,54 @@ struct Session {
 }
 
 impl Guard {
-    pub(crate) fn new(config: &AdminConfig) -> Self {
+    pub(crate) fn new(config: &AdminConfig, trusted_proxies: &[Network]) -> Self {
         let AdminConfig { token, hosts, listen: _, token_file: _ } = config;
-        Self { token: token.clone(), hosts: hosts.clone(), sessions: Mutex::default() }
+        Self {
+            token: token.clone(),
+            hosts: hosts.clone(),
+            sessions: Mutex::default(),
+            throttle: Throttle::default(),
+            trusted_proxies: trusted_proxies.to_vec(),
+        }
+    }
+
+    /// The client of a request, as far as it can be known.
+    pub(crate) fn client(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        client(peer.0, headers, &self.trusted_proxies)
+    }
+
+    /// Admits a request that brings the token or the cookie of a session; a wrong token is counted for its client.
+    ///
+    /// # Errors
+    /// Why it is not admitted.
+    pub(crate) fn admit(&self, peer: Peer, headers: &HeaderMap) -> Result<(), Denied> {
+        let Some(token) = &self.token else { return Ok(()) };
+        if self.is_in_session(headers) {
+            return Ok(());
+        }
+        let Some(given) = bearer(headers) else { return Err(Denied::Token) };
+        self.compare(token, peer, headers, &[given])
+    }
+
+    /// Compares a try with the token; any form of it may be right.
+    fn compare(
+        &self,
+        token: &Secret,
+        peer: Peer,
+        headers: &HeaderMap,
+        forms: &[&[u8]],
+    ) -> Result<(), Denied> {
+        let guesser = guesser(peer.0, headers, &self.trusted_proxies);
+        if guesser.is_some_and(|guesser| !self.throttle.admits(guesser)) {
+            return Err(Denied::Throttled);
+        }
+        let right = forms.iter().filter(|form| bool::from(token.expose().as_bytes().ct_eq(form))).count() > 0;
+        match (guesser, right) {
+            (Some(guesser), true) => self.throttle.proved(guesser),
+            (Some(guesser), false) => self.throttle.failed(guesser),
+            (None, _) => {}
+        }
+        if right { Ok(()) } else { Err(Denied::Token) }
     }
 
     /// Whether there is anything to bring.
@@ -49,12 +126,11 @@ impl Guard {
         self.token.is_some()
     }
 
-    /// Whether a request has brought what it must: the token, or the cookie of a session.
+    /// Whether a request has brought what it must: the token, or the cookie of a session. For what is shown to somebody who has
+    /// been admitted already; it counts nothing.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
-        let given = headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-        let given = given.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        given.is_some_and(|(_, given)| token.expose().as_bytes().ct_eq(given).into())
+        bearer(headers).is_some_and(|given| token.expose().as_bytes().ct_eq(given).into())
             || self.is_in_session(headers)
     }
 
@@ -102,23 +178,25 @@ impl Guard {
             || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(&host))
     }
 
-    /// Begins a session if the token is right; answers the cookie to set. It holds no part of the token.
-    pub(crate) fn begin(&self, token: &str, headers: &HeaderMap) -> Option<String> {
-        let right = self.token.as_ref()?.expose().as_bytes().ct_eq(token.as_bytes());
-        if !bool::from(right) {
-            return None;
-        }
+    /// Begins a session if the token is right, with or without white space around it, which is easily pasted along; answers the
+    /// cookie to set. It holds no part of the token.
+    ///
+    /// # Errors
+    /// Why none begins.
+    pub(crate) fn begin(&self, given: &str, peer: Peer, headers: &HeaderMap) -> Result<String, Denied> {
+        let token = self.token.as_ref().ok_or(Denied::Token)?;
+        self.compare(token, peer, headers, &[given.as_bytes(), given.trim().as_bytes()])?;
         let mut id = [0; 32];
         if let Err(error) = getrandom::fill(&mut id) {
             tracing::error!(%error, "the system has no random bytes, so no session can begin");
-            return None;
+            return Err(Denied::Token);
         }
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() == SESSIONS {
             sessions.pop_front();
         }
         sessions.push_back(Session { id, ends: Instant::now() + LASTS });
-        Some(cookie(&hex::encode(id), LASTS, headers))
+        Ok(cookie(&hex::encode(id), LASTS, headers))
     }
 
     /// Ends the session of a request, if it is one's; answers the cookie to set.
@@ -139,6 +217,13 @@ impl Guard {
             hits.count() > 0
         })
     }
+}
+
+/// The token that a request brings.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let given = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = given.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
 /// The session ids that a request brings; a browser may hold an old one beside the new.

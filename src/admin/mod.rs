@@ -15,13 +15,13 @@ mod sinks;
 mod state;
 mod stream;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -39,7 +39,7 @@ use crate::state::State as ReadState;
 use crate::store::Store;
 pub(crate) use callbacks::{Holder, holders};
 pub(crate) use explain::examine;
-pub(crate) use guard::{Guard, cookies};
+pub(crate) use guard::{Denied, Guard, Peer, cookies};
 pub(crate) use problem::Problem;
 pub(crate) use quarantine::take_in;
 pub(crate) use receipts::find;
@@ -86,9 +86,10 @@ impl Serve for Routes {
 
     fn serve(
         &self,
-        _client: SocketAddr,
-        request: hyper::Request<hyper::body::Incoming>,
+        client: SocketAddr,
+        mut request: hyper::Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Response> + Send + use<> {
+        request.extensions_mut().insert(Peer(client.ip()));
         self.0.clone().oneshot(request).map(|Ok(response)| response)
     }
 }
@@ -116,7 +117,8 @@ fn router(admin: Admin, console: Router<Admin>) -> Router {
         .route("/api/v1/sinks/{name}/{order}", post(sinks::order))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "see `Allow`"))
-        .layer(from_fn_with_state(admin.clone(), authorize));
+        .layer(from_fn_with_state(admin.clone(), authorize))
+        .layer(map_response(for_nobody_else));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(move || ready.readyz()))
@@ -132,13 +134,33 @@ async fn authorize(State(admin): State<Admin>, request: Request, next: Next) -> 
     if let Err(problem) = admin.guard.own_page(request.method(), request.headers()) {
         return problem.into_response();
     }
-    if admin.guard.admits(request.headers()) {
-        return next.run(request).await;
+    match admin.guard.admit(peer(&request), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => deny(denied),
     }
-    let mut response =
-        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`")
-            .into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+}
+
+/// The answer to whom the guard does not admit.
+pub(crate) fn deny(denied: Denied) -> Response {
+    let mut response = Problem::from(denied).into_response();
+    let headers = response.headers_mut();
+    match denied {
+        Denied::Token => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Denied::Throttled => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3")),
+    };
+    response
+}
+
+/// Who is at the other end of a request's connection.
+pub(crate) fn peer(request: &Request) -> Peer {
+    request.extensions().get().copied().unwrap_or(Peer(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
+}
+
+/// Answers of the API are what they say they are, and are for this moment and this reader only.
+async fn for_nobody_else(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

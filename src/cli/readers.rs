@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::ask::{AskError, question};
 use super::moment::Moment;
 use super::plain::{plain, plain_json};
-use super::{Exit, complain, load, vendor};
+use super::{Exit, complain, load, say, vendor};
 use crate::config::Config;
 use crate::receipt::VendorName;
+use crate::vendor::Vendors;
 
 /// Readers of one page. Even the longest ids then make an answer of some megabytes at the most.
 const PAGE: &str = "1000";
@@ -83,6 +84,10 @@ pub(super) fn readers(file: Option<&Path>, which: &Which) -> Exit {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Exit::Io;
     };
+    if let Some(problem) = runtime.block_on(unknown_app(&config, which)) {
+        say(&problem);
+        return Exit::Usage;
+    }
     let error = match runtime.block_on(print(&config, which)) {
         Ok(()) => return Exit::Ok,
         // Whoever reads this, `head` for example, has seen enough.
@@ -94,6 +99,34 @@ pub(super) fn readers(file: Option<&Path>, which: &Which) -> Exit {
         Failure::Ask(AskError::Absent { .. }) => Exit::Unavailable,
         Failure::Ask(AskError::Refused { .. }) | Failure::Print(_) => Exit::Io,
     }
+}
+
+/// Why there is nothing to find for an app: it is not configured, and no receipt has ever come of it. An app whose receipts are
+/// older than the configuration is one.
+async fn unknown_app(config: &Config, which: &Which) -> Option<String> {
+    let vendors = Vendors::configure(&config.vendors);
+    let routes = vendors.routes().iter().filter(|route| route.vendor.name() == which.vendor);
+    let mut apps: Vec<String> = routes.flat_map(|route| route.vendor.apps()).collect();
+    apps.sort();
+    apps.dedup();
+    if apps.contains(&which.app) {
+        return None;
+    }
+    let mut query = Serializer::new(String::new());
+    query
+        .append_pair("vendor", which.vendor.as_str())
+        .append_pair("app", &which.app)
+        .append_pair("limit", "1");
+    let path = format!("/api/v1/receipts?{}", query.finish());
+    // Whatever is wrong with the service is reported by the question itself.
+    let page = question(config, Method::GET, &path, String::new()).await.ok()?;
+    let none = page["receipts"].as_array().is_some_and(Vec::is_empty);
+    let known = if apps.is_empty() {
+        "none is configured".to_owned()
+    } else {
+        format!("there are: {}", apps.join(", "))
+    };
+    none.then(|| format!("{} has no app `{}`; {known}", which.vendor, plain(&which.app)))
 }
 
 async fn print(config: &Config, which: &Which) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::ask::order;
@@ -18,7 +19,7 @@ use crate::receipt::VendorName;
 use crate::requeue::{self, Report};
 use crate::sink::BoxError;
 use crate::store::Store;
-use crate::vendor::Vendors;
+use crate::vendor::{REASONS, Vendors};
 
 /// Which callbacks, and whether only to look.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) struct Which {
     #[arg(long, value_name = "VENDOR", value_parser = vendor)]
     vendor: Option<VendorName>,
     /// Only those with this reason code, as the log has it.
-    #[arg(long, value_name = "REASON")]
+    #[arg(long, value_name = "REASON", value_parser = PossibleValuesParser::new(REASONS), hide_possible_values = true)]
     reason: Option<String>,
     /// Only those that came at this time or later: RFC 3339, or how long ago (90m, 2h, 3d).
     #[arg(long, value_name = "TIME")]

@@ -1,17 +1,18 @@
 //! The token, asked for once: a page with one field, and then a session in a cookie.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use maud::{Markup, html};
 use percent_encoding::percent_decode_str;
 
 use super::form::Form;
 use super::page::{Room, Visit};
 use super::see;
-use crate::admin::{Admin, Problem};
+use crate::admin::{Admin, Denied, Peer, deny, peer};
 
 /// Lets nobody into a room whom the guard does not admit; a browser is asked for the token instead.
 pub(super) async fn required(
@@ -20,8 +21,10 @@ pub(super) async fn required(
     request: Request,
     next: Next,
 ) -> Response {
-    if admin.guard.admits(request.headers()) {
-        return next.run(request).await;
+    match admin.guard.admit(peer(&request), request.headers()) {
+        Ok(()) => return next.run(request).await,
+        Err(Denied::Token) => {}
+        Err(denied @ Denied::Throttled) => return deny(denied),
     }
     let page = request.headers().get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok());
     let mut response = if page.is_some_and(|accepts| accepts.contains("text/html")) {
@@ -29,8 +32,7 @@ pub(super) async fn required(
         let back = if request.method() == Method::GET { visit.here() } else { "/".to_owned() };
         ask(&visit, &back, false)
     } else {
-        Problem::new(StatusCode::UNAUTHORIZED, "this needs `Authorization: Bearer <admin.token>`")
-            .into_response()
+        return deny(Denied::Token);
     };
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
@@ -38,6 +40,7 @@ pub(super) async fn required(
 
 pub(super) async fn enter(
     State(admin): State<Admin>,
+    Extension(peer): Extension<Peer>,
     visit: Visit,
     headers: HeaderMap,
     body: Bytes,
@@ -47,16 +50,15 @@ pub(super) async fn enter(
     if !admin.guard.wants_token() {
         return see(back);
     }
-    let Some(cookie) = form.field("token").and_then(|token| begin(&admin, token, &headers)) else {
-        tracing::warn!("somebody gave the console a wrong token");
-        return ask(&visit, back, true);
-    };
-    with_cookie(see(back), &cookie)
-}
-
-/// Whoever pastes a token easily pastes white space around it.
-fn begin(admin: &Admin, token: &str, headers: &HeaderMap) -> Option<String> {
-    admin.guard.begin(token, headers).or_else(|| admin.guard.begin(token.trim(), headers))
+    match admin.guard.begin(form.field("token").unwrap_or_default(), peer, &headers) {
+        Ok(cookie) => with_cookie(see(back), &cookie),
+        Err(Denied::Token) => {
+            let client = admin.guard.client(peer, &headers);
+            tracing::warn!(%client, "somebody gave the console a wrong token");
+            ask(&visit, back, true)
+        }
+        Err(denied @ Denied::Throttled) => deny(denied),
+    }
 }
 
 pub(super) async fn leave(State(admin): State<Admin>, headers: HeaderMap) -> Response {

@@ -512,7 +512,7 @@ fn read<'r>(
     let callback = match vendor.open(request) {
         Ok(Opened::Read(callback)) => callback,
         Ok(Opened::Neighbour(Neighbour { callback, allow })) => {
-            tracing::debug!(vendor = vendor.name().as_str(), command = %callback.command, "a neighbour");
+            tracing::debug!(vendor = vendor.name().as_str(), command = ?callback.command, "a neighbour");
             // Nothing is done with it unless somebody else would believe that it came through us.
             let genuine = upstream.map(|upstream| (upstream, vendor.verify(&callback).ok()));
             let onward = match &genuine {

@@ -1,7 +1,7 @@
 //! From an HTTP request to an [`Incoming`] and from an [`Answer`] to a response.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,14 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::sleep_until;
 
 use super::body::Bodies;
-use super::client::client;
+use super::client::{client, guesser};
 use crate::clock;
 use crate::config::ServerConfig;
 use crate::ingest::{Ingest, Reply};
 use crate::passthrough::{Forwarded, Passthroughs};
-use crate::vendor::{self, Answer, Found, Incoming, Outcome, PREFIX, Unreadable, Vendors};
+use crate::receipt::VendorName;
+use crate::throttle::Throttle;
+use crate::vendor::{self, Answer, Found, Incoming, Outcome, PREFIX, Refusal, Unreadable, Vendor, Vendors};
 
 /// What a callback passes through.
 #[derive(Clone)]
@@ -30,6 +32,8 @@ struct Inner {
     served: RwLock<Arc<Served>>,
     server: ServerConfig,
     bodies: Bodies,
+    /// Counts wrong tokens. A signature needs no such thing.
+    throttle: Throttle,
 }
 
 /// Who is served, and where what is not for us goes.
@@ -41,7 +45,13 @@ pub(crate) struct Served {
 impl Door {
     pub(crate) fn new(ingest: Arc<Ingest>, served: Served, server: ServerConfig) -> Self {
         let bodies = Bodies::new(&server);
-        Self(Arc::new(Inner { ingest, served: RwLock::new(Arc::new(served)), server, bodies }))
+        Self(Arc::new(Inner {
+            ingest,
+            served: RwLock::new(Arc::new(served)),
+            server,
+            bodies,
+            throttle: Throttle::default(),
+        }))
     }
 
     /// Puts other vendors in place; the requests that come from now on meet them.
@@ -71,9 +81,9 @@ impl Door {
         let begun = Instant::now();
         let door = self.0.clone();
         let (head, body) = request.into_parts();
-        let is_post = head.method == Method::POST;
+        let (is_post, peer) = (head.method == Method::POST, peer.ip());
         let mut incoming = Incoming {
-            client: client(peer.ip(), &head.headers, &door.server.trusted_proxies),
+            client: client(peer, &head.headers, &door.server.trusted_proxies),
             tail_at: PREFIX.len(),
             uri: head.uri,
             headers: head.headers,
@@ -108,7 +118,20 @@ impl Door {
             }
             let reply = match bodies.read(body, &mut incoming).await {
                 // The room is given back when the callback has ended, before an answer is withheld.
-                Ok(_room) => ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await,
+                Ok(_room) => {
+                    // Asked with the body read, directly before the comparison: whoever holds many bodies back has no more
+                    // tries than others.
+                    let guesser = door.guesser(&**vendor, peer, &incoming);
+                    if guesser.is_some_and(|guesser| !door.throttle.admits(guesser)) {
+                        let outcome = Outcome::Rejected(Refusal::Throttled);
+                        Box::pin(ingest.refuse(&**vendor, &incoming, begun, outcome)).await
+                    } else {
+                        let reply =
+                            ingest.take(&**vendor, passthroughs.of(vendor.name()), &incoming, begun).await;
+                        door.learn(guesser, &reply);
+                        reply
+                    }
+                }
                 // In a box, for each connection has room for the largest future that it may need.
                 Err(outcome) => Box::pin(ingest.refuse(&**vendor, &incoming, begun, outcome)).await,
             };
@@ -122,6 +145,26 @@ impl Door {
 }
 
 impl Inner {
+    /// Whom a wrong token in a request would be counted for; `None` where there is no token to guess.
+    fn guesser(&self, vendor: &dyn Vendor, peer: IpAddr, request: &Incoming) -> Option<IpAddr> {
+        let has_tokens = match vendor.name() {
+            VendorName::OpenIm => !vendor.secrets().is_empty(),
+            VendorName::Easemob | VendorName::Tencent | VendorName::RongCloud => false,
+        };
+        has_tokens.then(|| guesser(peer, &request.headers, &self.server.trusted_proxies)).flatten()
+    }
+
+    /// Takes down whether the token was right.
+    fn learn(&self, guesser: Option<IpAddr>, reply: &Reply) {
+        let Some(guesser) = guesser else { return };
+        match reply {
+            Reply::Ours(answer) if answer.status == 401 => self.throttle.failed(guesser),
+            // Nothing else than a right token has this answer, or comes so far as to an upstream.
+            Reply::Ours(Answer { status: 200, .. }) | Reply::Theirs(_) => self.throttle.proved(guesser),
+            Reply::Ours(_) => {}
+        }
+    }
+
     fn served(&self) -> Arc<Served> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

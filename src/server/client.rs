@@ -1,6 +1,7 @@
 //! Who the client is, behind proxies that are trusted and in spite of those that are not.
 
 use std::net::IpAddr;
+use std::sync::Once;
 
 use axum::http::HeaderMap;
 
@@ -31,6 +32,41 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> 
     client
 }
 
+/// Whom wrong tokens are counted for: the client. `None` where nobody can tell one client from another: behind a proxy that nobody
+/// has listed. Only a peer inside can be that; a public one that sends the header counts as itself.
+pub(crate) fn guesser(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Option<IpAddr> {
+    static WARNED: Once = Once::new();
+    let peer = peer.to_canonical();
+    let listed = trusted.iter().any(|network| network.contains(peer));
+    if !listed && is_inside(peer) && headers.contains_key("x-forwarded-for") {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                "{peer} sends X-Forwarded-For and is not in server.trusted_proxies: its clients share one address, so wrong \
+                 tokens are not throttled; list the proxy there"
+            );
+        });
+        return None;
+    }
+    Some(client(peer, headers, trusted))
+}
+
+/// Loopback, private and shared addresses: no client on the Internet has one.
+fn is_inside(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                // RFC 6598, which clouds use for their load balancers.
+                || (first == 100 && (64..128).contains(&second))
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
+}
+
 /// An address as proxies write it: bare, with a port, or in brackets.
 fn address(hop: &str) -> Option<IpAddr> {
     hop.parse()
@@ -44,6 +80,36 @@ fn address(hop: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guesses_behind_an_unlisted_proxy_are_nobodys_and_a_public_peer_cannot_claim_to_be_one() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let ask = |peer: &str, forwarded: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(forwarded) = forwarded {
+                headers.append("x-forwarded-for", forwarded.parse().unwrap());
+            }
+            guesser(peer.parse().unwrap(), &headers, &trusted).map(|address| address.to_string())
+        };
+        for inside in [
+            "127.0.0.1",
+            "::1",
+            "192.168.1.1",
+            "172.16.0.1",
+            "100.64.0.9",
+            "169.254.1.1",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert_eq!(ask(inside, Some("198.51.100.7")), None, "{inside}");
+            assert_eq!(ask(inside, None).as_deref(), Some(inside));
+        }
+        for public in ["198.51.100.1", "2001:db8::1", "100.128.0.1", "172.32.0.1"] {
+            assert_eq!(ask(public, Some("198.51.100.7")).as_deref(), Some(public));
+        }
+        assert_eq!(ask("10.0.0.1", Some("198.51.100.7")).as_deref(), Some("198.51.100.7"), "a listed proxy");
+        assert_eq!(ask("::ffff:127.0.0.1", Some("198.51.100.7")), None);
+    }
 
     #[test]
     fn the_right_most_untrusted_hop_wins() {

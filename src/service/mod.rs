@@ -111,7 +111,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
             standings: standings.clone(),
             handles: handles.clone(),
         }),
-        guard: Arc::new(Guard::new(&config.admin)),
+        guard: Arc::new(Guard::new(&config.admin, &config.server.trusted_proxies)),
         public: listeners.public.local_addr().unwrap_or(config.server.listen),
         streams: Streams::until(admin_stop.clone()),
     };

@@ -27,7 +27,7 @@ pub use callback::{Body, Callback, Claim, Neighbour, Opened};
 pub use explain::{Fact, Finding, Report, Step, Verdict};
 pub use json::{Json, JsonError, Keep, Object};
 pub use mask::Mask;
-pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, Refusal, Unreadable};
+pub use outcome::{Answer, DecodeError, Fault, Outcome, Problem, REASONS, Refusal, Unreadable};
 pub use reading::{Identity, Mark, RECEIPTS_BYTES, Reading, Readings};
 pub use request::Incoming;
 pub use verified::{Identified, SecretPlace, Verified, authenticate};

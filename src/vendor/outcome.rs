@@ -27,6 +27,43 @@ pub enum Outcome {
     Unavailable,
 }
 
+/// Every reason code, for those who name one: what is none of these stands in no quarantine.
+pub const REASONS: [&str; 33] = [
+    "not_utf8",
+    "content_encoding",
+    "not_json",
+    "not_form",
+    "wrong_root",
+    "duplicate_key",
+    "command_missing",
+    "command_repeated",
+    "command_contradicting",
+    "app_repeated",
+    "body_too_large",
+    "body_timeout",
+    "body_broken",
+    "wrong_method",
+    "unknown_path",
+    "unknown_app",
+    "signature_missing",
+    "signature_repeated",
+    "bad_signature",
+    "bad_time",
+    "stale",
+    "bad_token",
+    "bad_credentials",
+    "bad_address",
+    "throttled",
+    "field_missing",
+    "field_repeated",
+    "field_wrong_type",
+    "field_out_of_range",
+    "field_not_json",
+    "conflict",
+    "differing",
+    "unavailable",
+];
+
 impl Outcome {
     /// The outcome's word in metrics and logs. A conflict is a duplicate to the vendor, and so is what differs.
     pub fn as_str(&self) -> &'static str {

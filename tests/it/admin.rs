@@ -219,3 +219,18 @@ async fn sinks_are_shown_and_take_orders() {
     let dir = house.ended().await;
     assert_eq!(delivered(dir.path()).len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plus_in_a_time_says_how_it_must_be_written() {
+    let house = House::start(&demo()).await;
+    for target in [
+        "/api/v1/receipts?since=2020-01-01T00:00:00+08:00",
+        "/api/v1/quarantine?since=2020-01-01T00:00:00+08:00",
+    ] {
+        let reply = house.get(target).await;
+        assert_eq!(reply.status, 400, "{target}");
+        assert!(reply.body.contains("2020-01-01T00:00:00%2B08:00"), "{}", reply.body);
+    }
+    assert_eq!(house.get("/api/v1/receipts?since=2020-01-01T00:00:00%2B08:00").await.status, 200);
+    house.end().await;
+}

@@ -494,3 +494,70 @@ async fn hangup_with_nobody_left_keeps_the_old_configuration_and_what_goes_is_na
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_console_token_is_logged_with_its_client_and_no_vendors_text_forges_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = changed(dir.path(), |text| {
+        text.replace("[admin]", "[admin]\ntoken = \"test-only-0123456789abcdef\"")
+    });
+    let log = dir.path().join("log");
+    let mut command = readhook();
+    command.args(["serve", "--config", config.to_str().unwrap()]).env("RUST_LOG", "debug");
+    command.stdout(std::process::Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    let line = wait_for(&log, "callbacks on http://");
+    let address = |before: &str| -> std::net::SocketAddr {
+        line.split_once(before).unwrap().1.split([',', ' ']).next().unwrap().parse().unwrap()
+    };
+    let (public, admin) = (address("callbacks on http://"), address("admin on http://"));
+    let form = b"token=hunter2&back=%2F".to_vec();
+    assert_eq!(exchange(admin, Method::POST, "/login", &[], form).await.status, 401);
+    let wrong = wait_for(&log, "gave the console a wrong token");
+    assert!(wrong.contains("client=127.0.0.1") && !wrong.contains("hunter2"), "{wrong}");
+
+    let forged = "2026-11-30T00:00:00.000000Z ERROR readhook: forged";
+    let body =
+        serde_json::json!({ "callbackCommand": format!("callbackX\n{forged}\r\u{1b}[31m\u{9b}31m\u{202e}") });
+    let reply = exchange(public, Method::POST, "/webhooks/openim", &[], body.to_string().into_bytes()).await;
+    assert_eq!(reply.status, 200);
+    wait_for(&log, "callbackX");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.lines().any(|line| line.starts_with(forged)), "{text}");
+    for active in ['\r', '\u{1b}', '\u{9b}', '\u{202e}'] {
+        assert!(!text.contains(active), "{active:?} in {text}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_does_not_exist_is_refused_with_what_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    let output = run(&["requeue", "--reason", "bad_signatur", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("bad_signature"), "{}", text(&output.stderr));
+
+    let process = Process::start(&config);
+    let readers = |app: &str| {
+        let mut command = readhook();
+        command.args([
+            "readers",
+            "--vendor",
+            "easemob",
+            "--app",
+            app,
+            "--conversation",
+            "g",
+            "--message-id",
+            "1",
+        ]);
+        command.args(["--config", config.to_str().unwrap()]);
+        command.env("READHOOK__ADMIN__LISTEN", process.admin.to_string()).output().unwrap()
+    };
+    assert_eq!(readers("1122334455#demo").status.code(), Some(0));
+    let output = readers("demo");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("1122334455#demo"), "{}", text(&output.stderr));
+}

@@ -20,6 +20,7 @@ mod explain;
 mod export;
 mod files;
 mod fixtures;
+mod guessing;
 mod hidden;
 mod hostile;
 mod house;

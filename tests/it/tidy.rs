@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::house::repository;
 
 /// Who may use whom, top to bottom. A new module must be given its place here and in ARCHITECTURE.md.
-const MAY_USE: [(&str, &[&str]); 31] = [
+const MAY_USE: [(&str, &[&str]); 32] = [
     ("receipt", &[]),
     ("config", &[]),
     ("clock", &["receipt"]),
@@ -14,6 +14,7 @@ const MAY_USE: [(&str, &[&str]); 31] = [
     ("ban_guard", &[]),
     ("backoff", &[]),
     ("files", &[]),
+    ("throttle", &[]),
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
     ("tls", &["config"]),
@@ -47,7 +48,7 @@ const MAY_USE: [(&str, &[&str]); 31] = [
         ],
     ),
     ("requeue", &["ingest", "passthrough", "quarantine", "receipt", "vendor"]),
-    ("server", &["clock", "config", "ingest", "passthrough", "store", "vendor"]),
+    ("server", &["clock", "config", "ingest", "passthrough", "receipt", "store", "throttle", "vendor"]),
     ("explain", &["config", "ingest", "receipt", "server", "vendor"]),
     (
         "admin",
@@ -66,6 +67,7 @@ const MAY_USE: [(&str, &[&str]); 31] = [
             "server",
             "state",
             "store",
+            "throttle",
             "vendor",
         ],
     ),

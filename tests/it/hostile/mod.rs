@@ -175,6 +175,29 @@ async fn a_request_whose_end_is_in_doubt_is_not_followed_by_another() {
     house.end().await;
 }
 
+/// RFC 9112, section 6.3, lets a server refuse such a request or read it as chunked; hyper does the latter. Either way nothing that
+/// comes behind it on the connection may be taken for a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_both_lengths_the_chunked_one_holds_and_the_connection_ends() {
+    let house = House::start(&demo()).await;
+    let hidden = String::from_utf8(posted(&easemob(99))).unwrap();
+    let orders = [
+        "content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+        "transfer-encoding: chunked\r\ncontent-length: 100000\r\n",
+    ];
+    for (number, fields) in orders.iter().enumerate() {
+        let Callback { target, body } = easemob(number as u64);
+        let mut client = Raw::to(house.public).await;
+        let head = format!("POST {target} HTTP/1.1\r\nhost: x\r\n{fields}\r\n");
+        client.send(format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n{hidden}", body.len())).await;
+        assert_eq!(client.answer().await.expect("an answer").status, 200, "{fields}");
+        client.closed().await;
+    }
+    assert_eq!(house.receipts().await.len(), orders.len(), "what hid behind them was never a request");
+    house.end().await;
+}
+
 /// Easemob waits five seconds for a commit; as long as it hangs, its body holds the room.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_without_room_are_unavailable_and_small_ones_need_none() {
