@@ -52,6 +52,7 @@ Repair:
   redrive        Try a sink's dead letters again
   rebuild-state  Make the read state again from the journal
   backup         Copy the journal; also beside a running service
+  restore        Put a backup in the place of the journal
 
 Trial and shell:
   simulate       Send callbacks as a vendor would, correctly signed

@@ -85,8 +85,8 @@ pub(crate) const EN: Words = Words {
     first_url: "Enter this URL in the vendor's console. TLS belongs in front of readhook; your domain is \
         the proxy's.",
     first_openim: "With a path token: /webhooks/openim/<token>",
-    first_try: "Or try it from this machine. This one is not signed, so it shows up here as one that \
-        could not be used, with the reason:",
+    first_try: "Or try it from this machine. This one is no read event and is not signed: it shows up here as \
+                ignored, or as rejected where the vendor must prove every callback.",
     first_simulate: "And this one, with the --config of the service, sends ten that are signed as the vendor \
         signs:",
     first_no_app: "No vendor has an app in the configuration, so every callback is answered 404. Begin with \

@@ -83,7 +83,7 @@ pub(crate) const ZH: Words = Words {
     first_why: "readhook 启动以来尚未收到任何回调。请完成以下两步：",
     first_url: "在厂商控制台填写以下回调地址。TLS 应由 readhook 前面的反向代理处理，域名即代理的域名。",
     first_openim: "使用路径令牌时：/webhooks/openim/<令牌>",
-    first_try: "也可以先在本机试一下。下面的请求没有签名，因此会在此处显示为不可用，并给出原因：",
+    first_try: "也可以先在本机试一下。下面的请求不是已读事件，也没有签名：会在此处显示为已忽略；若该厂商的每个回调都必须验证，则显示为已拒绝。",
     first_simulate: "下面的命令使用与服务相同的 --config，会发送十个按厂商规则正确签名的回调：",
     first_no_app: "配置中没有任何厂商应用，因此所有回调都会返回 404。请先添加配置段，例如 [vendors.easemob.apps.demo]。",
     your_domain: "您的域名",
