@@ -16,7 +16,7 @@ use super::ask::{ask, reachable};
 use super::{Exit, complain, load, print};
 use crate::config::{AckAfter, Config, SinkConfig, SinkKind};
 use crate::dispatch::causes;
-use crate::journal::{OpenError, Probe, probe};
+use crate::journal::{OpenError, Probe, probe, writable};
 use crate::sink;
 use crate::telemetry::Collected;
 use crate::{RunError, preflight};
@@ -122,14 +122,13 @@ async fn is_readhook(address: SocketAddr) -> bool {
 /// Whether the journal could be opened, and whether a running service has it.
 fn check_journal(config: &Config) -> (Exit, bool) {
     let path = config.journal.path.display();
-    match probe(&config.journal.path) {
-        Ok(Probe::Absent) => {
-            if let Some(file) = no_folder(&config.journal.path) {
-                print(&format!("journal        FAIL  {path}: `{}` is no folder", file.display()));
-                return (Exit::Io, false);
-            }
-            print(&format!("journal        ok    {path}: none yet, it will be made"));
-        }
+    // A running service has shown that it can write; what it has need not be looked at.
+    let probed = probe(&config.journal.path).and_then(|found| match found {
+        Probe::Held => Ok(found),
+        Probe::Absent | Probe::Whole(_) => writable(&config.journal.path).map(|()| found),
+    });
+    match probed {
+        Ok(Probe::Absent) => print(&format!("journal        ok    {path}: none yet, it will be made")),
         Ok(Probe::Whole(newest)) => {
             print(&format!("journal        ok    {path}: whole, newest receipt {newest}"))
         }
@@ -144,13 +143,6 @@ fn check_journal(config: &Config) -> (Exit, bool) {
         }
     }
     (Exit::Ok, false)
-}
-
-/// What stands where a folder on the way to a file should be, if something does.
-fn no_folder(path: &Path) -> Option<&Path> {
-    let above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-    let (first, found) = above.filter_map(|above| Some((above, std::fs::metadata(above).ok()?))).next()?;
-    (!found.is_dir()).then_some(first)
 }
 
 fn check_sinks(config: &Config, runtime: &Runtime) -> Exit {

@@ -24,6 +24,7 @@ mod side_files;
 mod statements;
 mod tail;
 mod upkeep;
+mod writable;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ pub use error::{Hazard, JournalError, OpenError};
 pub use open::{Probe, probe, resolved};
 pub use read::{Order, Page, Scan};
 pub use restore::{RestoreError, Restored, restore};
+pub use writable::writable;
 
 use crate::config::JournalConfig;
 use crate::log_limit::LogLimit;

@@ -561,3 +561,35 @@ fn what_does_not_exist_is_refused_with_what_does() {
     assert_eq!(output.status.code(), Some(64));
     assert!(text(&output.stderr).contains("1122334455#demo"), "{}", text(&output.stderr));
 }
+
+/// The program as a user who owns nothing.
+fn unprivileged(arguments: &[&str]) -> Output {
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_readhook")]);
+        command.env_clear().env("PATH", crate::process::SYSTEM_PATH);
+        command
+    } else {
+        readhook()
+    };
+    command.args(arguments).output().unwrap()
+}
+
+#[test]
+fn check_refuses_a_folder_and_a_file_that_its_user_cannot_write() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let config = write_config(dir.path());
+    let set = |path: &std::path::Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(&config, 0o644);
+    set(dir.path(), 0o555);
+    for command in ["check", "serve"] {
+        let output = unprivileged(&[command, "--config", config.to_str().unwrap()]);
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(74), "{command}: {said}");
+        assert!(said.contains("ermission denied"), "{command}: {said}");
+    }
+    set(dir.path(), 0o755);
+    assert!(!dir.path().join("readhook.db").exists());
+}
