@@ -89,7 +89,11 @@ fn apps(vendors: &VendorsConfig) -> [(&'static str, Vec<App<'_>>); 4] {
     let openim = vendors.openim.apps.iter().map(|(name, app)| App {
         name,
         identity: name,
-        lists: vec![("path_tokens", app.path_tokens.as_slice()), ("basic_auth", &app.basic_auth)],
+        lists: vec![
+            ("path_tokens", app.path_tokens.as_slice()),
+            ("basic_auth", &app.basic_auth),
+            ("signature_secrets", &app.signature_secrets),
+        ],
         networks: &app.allowed_ips,
         open: app.allow_unauthenticated,
     });

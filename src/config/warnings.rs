@@ -158,6 +158,7 @@ impl Config {
         for (name, app) in &vendors.openim.apps {
             lists.push((format!("vendors.openim.apps.{name}.path_tokens"), &app.path_tokens));
             lists.push((format!("vendors.openim.apps.{name}.basic_auth"), &app.basic_auth));
+            lists.push((format!("vendors.openim.apps.{name}.signature_secrets"), &app.signature_secrets));
         }
         for (name, app) in &vendors.rongcloud.apps {
             lists.push((format!("vendors.rongcloud.apps.{name}.secrets"), &app.secrets));
