@@ -50,6 +50,7 @@ Repair:
   requeue        Take callbacks out of quarantine that are good by now
   replay         Deliver receipts again that a sink has had
   redrive        Try a sink's dead letters again
+  discard        Delete a sink's dead letters
   rebuild-state  Make the read state again from the journal
   backup         Copy the journal; also beside a running service
   restore        Put a backup in the place of the journal
