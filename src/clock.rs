@@ -4,9 +4,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::receipt::Timestamp;
 
-/// Now. A clock set before 1970 or after 9999 counts as 1970, which every signature window refuses.
+/// Now. A clock set before 1970 counts as 1970, and one set beyond 9999 as the end of 9999: both have an RFC 3339 form, and
+/// every signature window refuses them.
 #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).ok().and_then(Timestamp::from_millis).unwrap_or(Timestamp::EPOCH)
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis())
+            .ok()
+            .and_then(Timestamp::from_millis)
+            .unwrap_or(Timestamp::LATEST),
+        Err(_before_1970) => Timestamp::EPOCH,
+    }
 }

@@ -63,6 +63,8 @@ pub type Seq = i64;
 
 /// The mark that holds how far retention has come.
 const PRUNED_MARK: &str = "pruned";
+/// The mark that holds the time that retention goes by.
+const WATERMARK_MARK: &str = "retention_watermark";
 /// The mark that tells this journal from every other one.
 const IDENTITY_MARK: &str = "identity";
 
@@ -288,6 +290,32 @@ impl Journal {
     pub async fn forgotten(&self) -> Result<Seq, JournalError> {
         let shared = self.shared.clone();
         Ok(blocking(move || shared.readers.mark(PRUNED_MARK)).await?.unwrap_or(0))
+    }
+
+    /// The time that retention goes by, in milliseconds, as it was last stored.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) async fn retention_watermark(&self) -> Result<Option<i64>, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.mark(WATERMARK_MARK)).await
+    }
+
+    /// Stores the time that retention goes by. On disk when it returns.
+    ///
+    /// # Errors
+    /// When the disk would not take it.
+    pub(crate) async fn set_retention_watermark(&self, value: i64) -> Result<(), JournalError> {
+        self.ask(|done| Job::Mark { name: WATERMARK_MARK.to_owned(), value, done }).await
+    }
+
+    /// When the newest receipt arrived, in milliseconds.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) async fn newest_arrival(&self) -> Result<Option<i64>, JournalError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.readers.newest_arrival()).await
     }
 
     /// A number that tells this journal from every other one, drawn when it is first asked for. Copies have the same.

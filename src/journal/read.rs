@@ -122,6 +122,13 @@ impl Readers {
         })
     }
 
+    pub(super) fn newest_arrival(&self) -> Result<Option<i64>, JournalError> {
+        self.with(|connection| {
+            let newest = "SELECT received_at FROM receipts ORDER BY seq DESC LIMIT 1";
+            connection.query_row(newest, [], |row| row.get(0)).optional()
+        })
+    }
+
     pub(super) fn dead_letters(&self) -> Result<Vec<(String, i64)>, JournalError> {
         self.with(|connection| {
             let mut statement =

@@ -15,6 +15,8 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// 1970-01-01T00:00:00.000Z
     pub const EPOCH: Self = Self(0);
+    /// 9999-12-30T22:00:00.000Z, the latest that there is.
+    pub const LATEST: Self = Self(253_402_207_200_000);
 
     /// `None` when the moment has no RFC 3339 form (before 1970 or after 9999): no vendor means such a time.
     pub fn from_millis(millis: i64) -> Option<Self> {
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(text(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
         assert_eq!(text(1_755_000_000_120).as_deref(), Some("2025-08-12T12:00:00.120Z"));
         assert_eq!(text(253_402_207_200_000).as_deref(), Some("9999-12-30T22:00:00.000Z"));
+        assert_eq!(Some(Timestamp::LATEST), Timestamp::from_millis(253_402_207_200_000));
         assert_eq!(text(253_402_207_200_001), None);
         assert_eq!(text(-1), None);
         assert_eq!(text(i64::MAX), None);

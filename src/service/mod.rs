@@ -8,6 +8,7 @@ mod lag;
 mod preflight;
 mod reload;
 mod traced;
+mod watermark;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -386,6 +386,7 @@ async fn every_file_is_for_its_owner_whatever_the_umask_is() {
     let config = write_config(dir.path());
     let process = Process::start_behind("umask 000", &config);
     post(&process, 0..5).await;
+    in_state(&process, 5).await;
     // A wrong signature, for the quarantine.
     let Callback { target, body } = easemob(1);
     let forged = body.replace("\"security\":\"", "\"security\":\"0");

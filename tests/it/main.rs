@@ -6,6 +6,7 @@ mod admin;
 mod backup;
 mod callback_log;
 mod cli;
+mod clock;
 mod configuration;
 mod console;
 mod crash;
