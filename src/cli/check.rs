@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::ask::{ask, reachable};
-use super::{Exit, complain, load, print};
+use super::{Exit, check_deep, complain, load, print};
 use crate::config::{AckAfter, Config, SinkConfig, SinkKind};
 use crate::dispatch::causes;
 use crate::journal::{OpenError, Probe, probe, writable};
@@ -24,7 +24,7 @@ use crate::{RunError, preflight};
 /// How long whoever holds an address may take to say that it is readhook.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn check(file: Option<&Path>) -> Exit {
+pub(super) fn check(file: Option<&Path>, deep: bool) -> Exit {
     let config = match load(file) {
         Ok(config) => config,
         Err(error) => {
@@ -54,7 +54,8 @@ pub(super) fn check(file: Option<&Path>) -> Exit {
     let listeners = runtime.block_on(check_listeners(&config, held));
     let sinks = check_sinks(&config, &runtime);
     warn(&log);
-    configuration.max(journal).max(listeners).max(sinks)
+    let files = if deep { check_deep::check(&config) } else { Exit::Ok };
+    configuration.max(journal).max(listeners).max(sinks).max(files)
 }
 
 /// What a start would have logged so far.

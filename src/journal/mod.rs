@@ -24,6 +24,7 @@ mod side_files;
 mod statements;
 mod tail;
 mod upkeep;
+mod verify;
 mod writable;
 mod writer;
 
@@ -42,6 +43,7 @@ pub use error::{Hazard, JournalError, OpenError};
 pub use open::{Probe, probe, resolved};
 pub use read::{Order, Page, Scan};
 pub use restore::{RestoreError, Restored, restore};
+pub use verify::{Problems, Verification, Verified, tables};
 pub use writable::writable;
 
 use crate::config::JournalConfig;

@@ -10,6 +10,7 @@ mod look;
 mod queue;
 mod shares;
 mod store;
+mod verify;
 mod writer;
 
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ use crate::config::QuarantineConfig;
 use crate::metrics::Metrics;
 use crate::receipt::{Timestamp, VendorName};
 use queue::{Order, Queue};
+pub(crate) use verify::{file_of, verify};
 use writer::{Shared, Writer};
 
 /// A callback is hidden within this time, or its true status is answered.

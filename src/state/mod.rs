@@ -12,6 +12,7 @@ mod law;
 mod positions;
 mod readers;
 mod schema;
+mod verify;
 mod walker;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use answer::{
     Message, MessageQuestion, Place, Position, PositionQuestion, Positions, Reader, ReaderCounts, Readers,
     StateError, Via, ViaCounts,
 };
+pub use verify::{file_of, verify};
 pub use walker::Walker;
 
 use crate::journal::{Journal, Seq};

@@ -10,9 +10,9 @@ use crate::files::{DATABASE, beside, ensure_private, set_aside};
 use crate::journal::Seq;
 
 /// "RdHs": tells a state from any other SQLite file.
-const APPLICATION_ID: i64 = 0x5264_4873;
+pub(super) const APPLICATION_ID: i64 = 0x5264_4873;
 /// Changes with the tables and with what is put into them; a state of another format is made anew.
-const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 1;
 /// How long to wait for somebody who looks into the file with a tool.
 const BUSY: Duration = Duration::from_secs(5);
 /// How many unfit states are kept beside the journal.

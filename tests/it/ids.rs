@@ -147,9 +147,9 @@ async fn a_journal_of_format_1_is_taken_over_with_all_that_it_has() {
 const SOME: i64 = 32_000;
 
 /// Ways in which a disk can lie, all of them in place: the service has the file open.
-type Damage = (&'static str, fn(&mut Vec<u8>));
+pub(crate) type Damage = (&'static str, fn(&mut Vec<u8>));
 
-const DAMAGES: [Damage; 5] = [
+pub(crate) const DAMAGES: [Damage; 5] = [
     ("one flipped bit in an entry", |bytes| bytes[1_000] ^= 8),
     ("one zeroed block of 4 KiB", |bytes| bytes[8_192..12_288].fill(0)),
     ("all zeros", |bytes| bytes.fill(0)),
@@ -162,7 +162,7 @@ const DAMAGES: [Damage; 5] = [
 ];
 
 /// Changes the largest run beneath whoever has it open.
-fn damage(path: &Path, change: fn(&mut Vec<u8>)) {
+pub(crate) fn damage(path: &Path, change: fn(&mut Vec<u8>)) {
     let runs = runs(path).into_iter();
     let largest = runs.max_by_key(|run| fs::metadata(run).unwrap().len()).unwrap();
     let mut bytes = fs::read(&largest).unwrap();

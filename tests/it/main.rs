@@ -5,6 +5,7 @@
 mod admin;
 mod backup;
 mod callback_log;
+mod check_deep;
 mod cli;
 mod clock;
 mod configuration;

@@ -16,6 +16,7 @@
 mod compactor;
 mod filter;
 mod index;
+mod inspect;
 mod memtable;
 mod rebuild;
 mod recovery;
@@ -30,8 +31,11 @@ use rusqlite::Connection;
 use super::{Seq, open};
 use crate::metrics::Metrics;
 use index::{Index, Trouble};
+pub(super) use inspect::{Inspection, RunFile};
+pub(super) use rebuild::fingerprint_in;
 use rebuild::{Rebuild, Source};
 use run::Damaged;
+pub(super) use run::Run;
 
 /// The beginning of an id, which stands for it.
 pub(super) type Fingerprint = u64;

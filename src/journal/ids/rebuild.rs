@@ -109,7 +109,7 @@ fn fingerprint_at(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<
     Ok(json.as_deref().and_then(fingerprint_in))
 }
 
-fn fingerprint_in(json: &str) -> Option<Fingerprint> {
+pub(in super::super) fn fingerprint_in(json: &str) -> Option<Fingerprint> {
     id_in(json).map(ReceiptId::fingerprint)
 }
 

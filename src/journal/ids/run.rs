@@ -48,7 +48,7 @@ pub(in super::super) type Item = (Fingerprint, Seq);
 
 /// A run that cannot be believed: a block does not match its checksum, or cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}`: {problem}", path.display())]
+#[error("`{}` is damaged: {problem}", path.display())]
 pub(in super::super) struct Damaged {
     pub(super) path: PathBuf,
     pub(super) problem: io::Error,
