@@ -34,6 +34,8 @@ COPY Cargo.toml Cargo.lock ./
 # A workspace does not load without its members.
 COPY bench/Cargo.toml bench/Cargo.toml
 COPY fuzz/Cargo.toml fuzz/Cargo.toml
+# A dependency with a change of ours.
+COPY patches patches
 RUN mkdir src bench/src fuzz/src benches \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs bench/src/lib.rs fuzz/src/lib.rs \
@@ -48,9 +50,11 @@ RUN cargo tree --locked --prefix none --edges normal,build --features "$FEATURES
     | while read -r name version _; do \
         [ "$name" != readhook ] || continue; \
         mkdir -p "/licences/$name-${version#v}"; \
-        find "$CARGO_HOME"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
-            -iregex '.*/\(un\)?\(licen[cs]e\|copying\|copyright\|notice\)[^/]*' \
-            -exec cp -t "/licences/$name-${version#v}" {} +; \
+        for folder in "$CARGO_HOME"/registry/src/*/"$name-${version#v}" "patches/$name"; do \
+            [ ! -d "$folder" ] || find "$folder" -maxdepth 1 -type f \
+                -iregex '.*/\(un\)?\(licen[cs]e\|copying\|copyright\|notice\)[^/]*' \
+                -exec cp -t "/licences/$name-${version#v}" {} +; \
+        done; \
     done \
     # Packed, for 3 MB of them are the same few texts over and over.
     && tar --create --gzip --file /licences.tar.gz --directory / licences

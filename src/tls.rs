@@ -3,20 +3,36 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::clock;
 use crate::config::TlsFiles;
 
 /// What is wrong with certificates, or with the files that they are in.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// The time at which certificates are checked. rustls's own clock panics before 1970.
+#[derive(Debug)]
+struct Clock;
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(clock::now().as_seconds()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
 /// For a client that wants a configuration though it will speak no TLS: a machine without certificates need not care.
 pub(crate) fn unused() -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
+        .with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
@@ -32,7 +48,7 @@ pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, Error> {
     };
     // The provider is named: the process has no default that a library could change.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
     match (&files.client_cert_file, &files.client_key_file) {

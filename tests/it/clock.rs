@@ -1,4 +1,4 @@
-//! A system clock that is wrong: retention deletes nothing that is not old. The clock is a shim in C
+//! A system clock that is wrong: retention deletes nothing that is not old, and no year panics anything. The clock is a shim in C
 //! (tests/shim/clock.c), which the test builds and preloads.
 
 #![cfg(target_os = "linux")]
@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use http::Method;
 use rusqlite::Connection;
 use tokio::time::timeout;
 
 use crate::files::{beside, end, numbers, post};
-use crate::house::{PATIENCE, repository};
+use crate::house::{PATIENCE, exchange, repository};
 use crate::process::{Process, write_config};
 use crate::servers::program;
 
@@ -39,6 +40,13 @@ impl Clock {
     fn set(&self, seconds: i64) {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.offset).unwrap();
         file.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
+    }
+
+    /// Sets it to a time, in seconds since 1970.
+    fn set_to(&self, time: i64) {
+        #[expect(clippy::disallowed_methods, reason = "the test has the right time")]
+        let now = jiff::Timestamp::now().as_second();
+        self.set(time - now);
     }
 
     fn start(&self, config: &Path) -> Process {
@@ -90,5 +98,54 @@ async fn a_clock_that_jumps_ahead_deletes_only_what_is_old() {
     clock.set(2 * DAY);
     age(dir.path(), 3);
     pruned_to(&process, 3).await;
+    clock.set(8_000 * 365 * DAY);
+    age(dir.path(), 4);
+    pruned_to(&process, 4).await;
     end(process);
+}
+
+/// Everything is answered, and nothing has panicked.
+async fn works(process: &Process, from: u64) {
+    post(process, from..from + 3).await;
+    for page in
+        ["/readyz", "/healthz", "/metrics", "/api/v1/receipts", "/api/v1/callbacks", "/api/v1/sinks", "/"]
+    {
+        let reply = exchange(process.admin, Method::GET, page, &[], Vec::new()).await;
+        assert_eq!(reply.status, 200, "{page}: {}", reply.body);
+    }
+    assert_eq!(numbers(process).await.len() as u64, from + 3);
+    let log = process.log();
+    assert!(!log.contains("panicked") && !log.contains("ended in a panic"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_year_panics_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::new(dir.path());
+    let config = write_config(dir.path());
+    let years = [
+        ("1", -62_135_596_800 + 100 * DAY),
+        ("1969", -DAY),
+        ("9999", 253_402_300_795),
+        ("10000", 253_402_300_800 + DAY),
+        ("300000", 9_404_913_475_200),
+    ];
+    let mut count = 0;
+    for (year, time) in years {
+        clock.set_to(time);
+        let process = clock.start(&config);
+        works(&process, count).await;
+        // And while it runs.
+        for (_, time) in years {
+            clock.set_to(time);
+            count += 3;
+            works(&process, count).await;
+            clock.set(0);
+            count += 3;
+            works(&process, count).await;
+        }
+        count += 3;
+        println!("started in year {year}");
+        end(process);
+    }
 }

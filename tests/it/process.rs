@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::house::{PATIENCE, demo};
@@ -13,7 +14,11 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
+
+/// A process that logs without end does not fill the test's memory.
+const LOG_BYTES: usize = 1 << 20;
 
 /// Where a shell finds the system's programs.
 pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -82,8 +87,23 @@ impl Process {
         };
         let (public, admin) = (address("callbacks on http://"), address("admin on http://"));
         // A pipe that nobody reads would stop the process one day.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, public, admin }
+        let lines = Arc::new(Mutex::new(String::new()));
+        let kept = lines.clone();
+        std::thread::spawn(move || {
+            for line in log.map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                if kept.len() < LOG_BYTES {
+                    kept.push_str(&line);
+                    kept.push('\n');
+                }
+            }
+        });
+        Self { child, public, admin, log: lines }
+    }
+
+    /// What it has logged since it listens, up to a limit.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn id(&self) -> u32 {

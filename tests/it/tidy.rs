@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
     ("throttle", &[]),
     ("metrics", &["receipt"]),
     ("telemetry", &["config"]),
-    ("tls", &["config"]),
+    ("tls", &["clock", "config"]),
     ("spans", &["config", "receipt", "tls"]),
     ("vendor", &["config", "receipt"]),
     ("journal", &["config", "files", "log_limit", "metrics", "receipt"]),
