@@ -39,6 +39,12 @@ pub struct Metrics {
     pub ids_damaged: IntCounter,
     /// Whether the index of ids is being made again, so that commits are unavailable.
     pub ids_rebuilding: IntGauge,
+    /// How often the journal was closed because a sync or a write of its files failed.
+    pub journal_faults_total: IntCounter,
+    /// The bytes of the reserve for a full disk that are there.
+    pub journal_reserve_bytes: IntGauge,
+    /// Whether a reserve is configured and not there.
+    pub journal_reserve_missing: IntGauge,
     /// Receipts that a sink has still to get, by sink.
     pub sink_lag_receipts: IntGaugeVec,
     /// Age of the oldest of them, by sink.
@@ -134,6 +140,18 @@ impl Metrics {
             ids_rebuilding: IntGauge::new(
                 "journal_ids_rebuilding",
                 "1 while the index of ids is made again from the journal and callbacks are answered `unavailable`.",
+            )?,
+            journal_faults_total: IntCounter::new(
+                "journal_faults_total",
+                "How often the journal was closed and opened again because a sync or a write failed.",
+            )?,
+            journal_reserve_bytes: IntGauge::new(
+                "journal_reserve_bytes",
+                "Size of the reserve for a full disk; 0 while it is not there.",
+            )?,
+            journal_reserve_missing: IntGauge::new(
+                "journal_reserve_missing",
+                "1 while journal.reserve_bytes is configured and the reserve is not there.",
             )?,
             sink_lag_receipts: gauges(
                 "sink_lag_receipts",
@@ -241,7 +259,7 @@ impl Metrics {
         let labels = ["version", "commit"];
         let build = IntGaugeVec::new(Opts::new("build_info", "What runs; always 1."), &labels)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), env!("READHOOK_COMMIT")]).set(1);
-        let all: [Box<dyn Collector>; 34] = [
+        let all: [Box<dyn Collector>; 37] = [
             Box::new(build),
             Box::new(self.callbacks.clone()),
             Box::new(self.callback_seconds.clone()),
@@ -253,6 +271,9 @@ impl Metrics {
             Box::new(self.journal_takes_writes.clone()),
             Box::new(self.ids_damaged.clone()),
             Box::new(self.ids_rebuilding.clone()),
+            Box::new(self.journal_faults_total.clone()),
+            Box::new(self.journal_reserve_bytes.clone()),
+            Box::new(self.journal_reserve_missing.clone()),
             Box::new(self.sink_lag_receipts.clone()),
             Box::new(self.sink_oldest_seconds.clone()),
             Box::new(self.sink_paused.clone()),

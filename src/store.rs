@@ -33,6 +33,7 @@ impl From<JournalError> for StoreError {
             // The writer has logged why.
             JournalError::Write(_)
             | JournalError::Read(_)
+            | JournalError::NotOpen
             | JournalError::Overloaded
             | JournalError::Closed => Self::Unavailable,
         }

@@ -164,7 +164,7 @@ pub(crate) async fn holders(admin: &Admin, entry: &Entry) -> Result<Vec<Holder>,
             }
             None => Ok(Vec::new()),
         };
-        let parked = parked.map_err(|error| Problem::internal(&error))?;
+        let parked = parked.map_err(Problem::of_journal)?;
         let parked = parked.iter().filter(|letter| letter.seq <= last).count();
         let delivered = standing.cursor() >= last && parked == 0;
         shown.push(Holder { name: name.clone(), delivered, dead_letters: parked });

@@ -28,7 +28,7 @@ pub(super) async fn list(
     let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
     // One further than asked for tells that there is more.
     let letters = journal.letters_of(&name, behind.unwrap_or(0), limit + 1).await;
-    let mut letters = letters.map_err(|error| Problem::internal(&error))?;
+    let mut letters = letters.map_err(Problem::of_journal)?;
     let more = letters.len() > limit;
     letters.truncate(limit);
     let next = letters.last().filter(|_| more).map(|letter| write_cursor(Order::Ascending, letter.seq));

@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::journal::JournalError;
+
 /// What went wrong, in a sentence for whoever called.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -27,6 +29,18 @@ impl Problem {
         let detail =
             "this service keeps no journal (delivery.ack_after = \"sinks\"); ask where the sinks deliver";
         Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// The journal's: while it is not open, asking again later helps.
+    pub(crate) fn of_journal(error: JournalError) -> Self {
+        match error {
+            JournalError::NotOpen | JournalError::Closed => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            JournalError::Write(_) | JournalError::Read(_) | JournalError::Overloaded => {
+                Self::internal(&error)
+            }
+        }
     }
 
     /// Ours: the caller learns that much, the log the rest.

@@ -76,7 +76,7 @@ pub(crate) async fn find(admin: &Admin, query: &str) -> Result<Found, Problem> {
     let Question { filter, limit, order, behind } = question(query)?;
     let scan = Scan { order, behind, limit, fits: Box::new(move |receipt| filter.fits(receipt)) };
     let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
-    let page = journal.scan(scan).await.map_err(|error| Problem::internal(&error))?;
+    let page = journal.scan(scan).await.map_err(Problem::of_journal)?;
     Ok(Found { receipts: page.receipts, next: page.resume.map(|seq| write_cursor(order, seq)) })
 }
 

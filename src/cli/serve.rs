@@ -125,8 +125,10 @@ pub(super) fn exit_of(error: &RunError) -> Exit {
             | OpenError::Restoring { .. }
             | OpenError::Foreign { .. }
             | OpenError::Damaged { .. }
-            | OpenError::Io { .. },
+            | OpenError::Io { .. }
+            | OpenError::Shared { .. },
         )
+        | RunError::Lost(_)
         | RunError::Metrics(_) => Exit::Io,
     }
 }

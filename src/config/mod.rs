@@ -149,11 +149,13 @@ pub struct JournalConfig {
     pub path: PathBuf,
     /// After how many days a delivered receipt is forgotten; 0 keeps everything.
     pub retention_days: u32,
+    /// How many bytes beside the journal are given up when the disk is full; 0 has none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { path: "data/readhook.db".into(), retention_days: 30 }
+        Self { path: "data/readhook.db".into(), retention_days: 30, reserve_bytes: 64 << 20 }
     }
 }
 

@@ -79,7 +79,7 @@ async fn left(admin: &Admin, visit: &Visit, entry: &Entry) -> Result<Markup, Pro
         return Ok(html! {});
     };
     let Some(journal) = admin.store.journal() else { return Ok(html! {}) };
-    let stored = journal.read_after(first - 1, RECEIPTS).await.map_err(|error| Problem::internal(&error))?;
+    let stored = journal.read_after(first - 1, RECEIPTS).await.map_err(Problem::of_journal)?;
     let stored = stored.iter().filter(|receipt| receipt.seq <= last);
     let receipts: Vec<_> = stored.filter_map(|stored| Some((stored, stored.receipt().ok()?))).collect();
     Ok(html! {

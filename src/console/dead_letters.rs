@@ -24,7 +24,7 @@ async fn content(admin: &Admin, visit: &Visit, name: &str) -> Result<Markup, Pro
     let behind = Form::read(visit.query().as_bytes()).number("behind").unwrap_or(0);
     let journal = admin.store.journal().ok_or_else(Problem::no_journal)?;
     let letters = journal.letters_of(name, behind, ROWS + 1).await;
-    let letters = letters.map_err(|error| Problem::internal(&error))?;
+    let letters = letters.map_err(Problem::of_journal)?;
     let next = letters.get(ROWS - 1).filter(|_| letters.len() > ROWS).map(|letter| letter.seq);
     Ok(html! {
         p { a href="/sinks" { "← " (words.sinks) } }

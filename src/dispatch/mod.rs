@@ -142,6 +142,11 @@ impl Dispatcher {
     }
 
     async fn begin(&self, give_up: &CancellationToken) -> Option<Progress> {
+        // Where "now" is, is known once the journal is open.
+        tokio::select! {
+            is_open = self.journal.opened() => if !is_open { return None },
+            () = give_up.cancelled() => return None,
+        }
         let start = match self.config.from {
             StartAt::Start => 0,
             StartAt::Now => *self.journal.head().borrow(),

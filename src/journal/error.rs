@@ -11,6 +11,15 @@ pub enum OpenError {
         /// The journal.
         path: PathBuf,
     },
+    /// Its log holds something, which has to be moved into the file first, and another process has the log's index open.
+    #[error("the log of the journal `{}` has to be moved into the file first, and process {process} has it open (an `export`, a `backup` \
+             or a tool); wait for its end, or stop it", path.display())]
+    Shared {
+        /// The journal.
+        path: PathBuf,
+        /// Which process; 0 when that cannot be known.
+        process: i32,
+    },
     /// A newer readhook wrote it.
     #[error("the journal `{}` has format {found}, this readhook knows formats up to {known}; run the newer readhook, or \
              restore a backup from before the upgrade", path.display())]
@@ -117,6 +126,9 @@ pub enum JournalError {
     /// The file could not be read.
     #[error("the journal could not be read: {0}")]
     Read(String),
+    /// It is not open: the disk was full or read-only at the start, or has failed. It is tried until it is.
+    #[error("the journal is not open yet, or was closed after its disk failed; it is opened again by itself")]
+    NotOpen,
     /// Too much is waiting for the disk already.
     #[error("too much is waiting for the journal")]
     Overloaded,

@@ -29,6 +29,12 @@ pub(super) struct Gather {
     took: Duration,
 }
 
+/// Whether more may come.
+pub(super) enum Waiting {
+    Open,
+    Closing,
+}
+
 impl Gather {
     pub(super) fn new(queue: mpsc::Receiver<Job>) -> Self {
         Self { queue, answered: 0, took: Duration::ZERO }
@@ -51,6 +57,19 @@ impl Gather {
     /// Tells how many callers the turn has answered, and what it took.
     pub(super) fn ended(&mut self, answered: usize, took: Duration) {
         (self.answered, self.took) = (answered, took);
+    }
+
+    /// Hands over everything that waits, to be refused, without waiting itself.
+    pub(super) fn refuse(&mut self, mut refuse: impl FnMut(Job)) -> Waiting {
+        self.answered = 0;
+        loop {
+            match self.queue.try_recv() {
+                Ok(Job::Close) => self.queue.close(),
+                Ok(job) => refuse(job),
+                Err(TryRecvError::Empty) => return Waiting::Open,
+                Err(TryRecvError::Disconnected) => return Waiting::Closing,
+            }
+        }
     }
 
     /// Takes no more; what is in the queue still comes.

@@ -54,6 +54,8 @@ pub(super) enum Job {
     TryWrite {
         done: Done<()>,
     },
+    /// Somebody else has found out something: look.
+    Look,
     Close,
 }
 

@@ -7,9 +7,11 @@ mod archive;
 mod awake;
 mod backup;
 mod checkpoint;
+mod condition;
 mod entry;
 mod error;
 mod gather;
+mod held;
 mod ids;
 mod job;
 mod location;
@@ -17,12 +19,16 @@ mod lock;
 mod open;
 mod pressure;
 mod read;
+mod recovery;
+mod reopen;
 mod repeat;
+mod reserve;
 mod restore;
 mod schema;
 mod side_files;
 mod statements;
 mod tail;
+mod trouble;
 mod upkeep;
 mod verify;
 mod writable;
@@ -30,7 +36,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -51,11 +57,14 @@ use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::receipt::Timestamp;
 use awake::Awake;
-use checkpoint::Checkpoints;
+use condition::{Condition, Phase};
 use gather::Gather;
 use job::Job;
 use lock::Lock;
+use open::Opened;
 use pressure::Pressure;
+use reopen::Place;
+use reserve::Reserve;
 use tail::Tail;
 use upkeep::let_go_marks;
 use writer::Writer;
@@ -94,52 +103,114 @@ struct Shared {
     pressure: Arc<Pressure>,
     awake: Awake,
     head: watch::Receiver<Seq>,
-    takes_writes: watch::Receiver<bool>,
-    readers: read::Readers,
+    condition: Arc<Condition>,
+    readers: Arc<read::Readers>,
     tail: Arc<Tail>,
     path: PathBuf,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    // Last: it has to be there for longer than every connection.
-    _lock: Arc<Lock>,
+    // Behind `jobs`: that is dropped first, and then the writer ends.
+    thread: WriterThread,
+    // Last: the lock on the file goes when the last handle and the writer have gone, after every connection.
+    _lock: Slot<Arc<Lock>>,
 }
 
+/// The writer's thread. Dropped, it is waited for: when the last handle has gone, the files are closed and the lock is released.
+struct WriterThread(Mutex<Option<JoinHandle<()>>>);
+
+impl WriterThread {
+    fn take(&self) -> Option<JoinHandle<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        if self.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's writer ended in a panic");
+        }
+    }
+}
+
+/// Something that is there once the journal has been opened.
+type Slot<T> = Arc<OnceLock<T>>;
+
 impl Journal {
-    /// Opens the journal, makes it if there is none, and brings an older one up to date.
+    /// Opens the journal, makes it if there is none, and brings an older one up to date. What its log holds is moved into the
+    /// file before anything is appended.
     ///
     /// # Errors
     /// When another process holds it, when it is newer than this program, damaged, or no journal at all. Nothing is
-    /// overwritten then.
+    /// overwritten then. Also when the disk would not take a write.
     pub fn open(config: &JournalConfig, metrics: &Metrics) -> Result<Self, OpenError> {
         let (lock, opened) = open::open(&config.path, metrics)?;
-        let path = lock.location().path.clone();
+        Self::with(config, metrics, None, Ok((lock, opened)))
+    }
+
+    /// The same for a service, which goes on when the disk is full or read-only, or while another process has the log's index
+    /// open: everything that is asked of the journal then fails at once, until it could be opened. It has a reserve for
+    /// a full disk, if one is configured.
+    ///
+    /// # Errors
+    /// All others.
+    pub fn start(config: &JournalConfig, metrics: &Metrics) -> Result<Self, OpenError> {
+        let reserve = Reserve::start(&open::resolved(&config.path), config.reserve_bytes, metrics);
+        match open::open(&config.path, metrics) {
+            Ok(opened) => Self::with(config, metrics, reserve, Ok(opened)),
+            Err(error) if reopen::can_wait(&config.path, &error) => {
+                let why = causes(&error);
+                tracing::error!(error = %why, "the journal cannot be opened yet: callbacks are answered `unavailable` until it can");
+                Self::with(config, metrics, reserve, Err(why))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with(
+        config: &JournalConfig,
+        metrics: &Metrics,
+        reserve: Option<Reserve>,
+        opened: Result<(Arc<Lock>, Opened), String>,
+    ) -> Result<Self, OpenError> {
+        let path = match &opened {
+            Ok((lock, _)) => lock.location().path.clone(),
+            Err(_) => open::resolved(&config.path),
+        };
+        let slot = Slot::<Arc<Lock>>::default();
+        let (opened, why) = match opened {
+            Ok((lock, opened)) => {
+                // It was empty.
+                let _first = slot.set(lock);
+                (Some(opened), None)
+            }
+            Err(why) => (None, Some(why)),
+        };
         let (jobs, queue) = mpsc::channel(QUEUED_JOBS);
-        let (head_sender, head) = watch::channel(opened.head);
-        let (takes_writes_sender, takes_writes) = watch::channel(opened.ids.is_whole());
+        let (head_sender, head) = watch::channel(opened.as_ref().map_or(0, |opened| opened.head));
+        let condition = Arc::new(Condition::new());
+        let readers = Arc::new(read::Readers::new(path.clone()));
+        if let Some(opened) = &opened {
+            condition.enter(Phase::Open);
+            condition.wrote(opened.ids.is_whole());
+            readers.open();
+        }
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let file = Arc::new(opened.file);
         let (tail, pressure) = (Arc::new(Tail::default()), Arc::new(Pressure::new()));
         let writer = Writer {
             queue: Gather::new(queue),
+            jobs: jobs.downgrade(),
             queued_bytes: queued_bytes.clone(),
             pressure: pressure.clone(),
             head: head_sender,
             tail: tail.clone(),
-            takes_writes: takes_writes_sender,
-            ids: opened.ids,
+            condition: condition.clone(),
+            readers: readers.clone(),
             metrics: metrics.clone(),
             log: LogLimit::default(),
-            checkpoints: Checkpoints::start(&path, file.clone())
-                .map_err(|source| OpenError::Io { path: path.clone(), source })?,
+            reserve,
+            place: Place { path: config.path.clone(), lock: slot.clone() },
         };
-        let (connection, writers_lock) = (opened.connection, lock.clone());
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || {
-                writer.run(&connection);
-                drop(connection);
-                drop(file);
-                drop(writers_lock);
-            })
+            .spawn(move || writer.run(opened, why))
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -148,12 +219,12 @@ impl Journal {
                 pressure,
                 awake: Awake::default(),
                 head,
-                takes_writes,
-                readers: read::Readers::new(path.clone()),
+                condition,
+                readers,
                 tail,
                 path,
-                thread: Mutex::new(Some(thread)),
-                _lock: lock,
+                thread: WriterThread(Mutex::new(Some(thread))),
+                _lock: slot,
             }),
         })
     }
@@ -186,6 +257,9 @@ impl Journal {
 
     /// Puts entries into the writer's queue; what comes back tells what became of them.
     fn queue(&self, patience: Duration, entries: Entries) -> Result<Answer<Committed>, JournalError> {
+        if !self.shared.condition.is_open() {
+            return Err(self.not_open());
+        }
         let queued = self.shared.jobs.max_capacity() - self.shared.jobs.capacity();
         if !self.shared.pressure.bears(queued, patience) {
             return Err(JournalError::Overloaded);
@@ -415,10 +489,36 @@ impl Journal {
         self.shared.pressure.is_crowded()
     }
 
-    /// Whether the last write succeeded and the writer is there for the next one.
+    /// Whether the journal is open, the last write succeeded, and the writer is there for the next one.
     pub fn takes_writes(&self) -> bool {
-        let writer_lives = self.shared.takes_writes.has_changed().is_ok();
-        writer_lives && *self.shared.takes_writes.borrow()
+        self.shared.condition.takes_writes()
+    }
+
+    /// Waits until the journal is open; head and identity are not known before. False when it never will be.
+    pub async fn opened(&self) -> bool {
+        let mut phases = self.shared.condition.phases();
+        let decided = phases.wait_for(|phase| *phase != Phase::Opening).await;
+        decided.is_ok_and(|phase| *phase == Phase::Open)
+    }
+
+    /// Waits until the journal could not be opened for so long that the process should end, and says why. Otherwise it waits for
+    /// ever.
+    pub async fn lost(&self) -> String {
+        let mut phases = self.shared.condition.phases();
+        let lost = phases.wait_for(|phase| matches!(phase, Phase::Lost(_))).await;
+        // The guard must not live on: the writer would wait for it.
+        let lost = lost.map_or(Phase::Ended, |phase| phase.clone());
+        match lost {
+            Phase::Lost(why) => why,
+            Phase::Opening | Phase::Open | Phase::Ended => std::future::pending().await,
+        }
+    }
+
+    fn not_open(&self) -> JournalError {
+        match *self.shared.condition.phases().borrow() {
+            Phase::Opening | Phase::Open | Phase::Lost(_) => JournalError::NotOpen,
+            Phase::Ended => JournalError::Closed,
+        }
     }
 
     /// The receipts behind a position, oldest first, at most `limit`. The newest come from memory.
@@ -512,12 +612,9 @@ impl Journal {
 
     /// Writes what is waiting and ends the writer; later commits are refused. Returns when the file is closed.
     pub async fn close(&self) {
-        // The last connection to close tidies the WAL away; that should be the writer's.
-        self.shared.readers.close();
         // A writer that has ended already needs no telling.
         let _ended = self.shared.jobs.send(Job::Close).await;
-        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
+        if let Some(thread) = self.shared.thread.take() {
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("the journal's writer ended in a panic");
@@ -529,6 +626,9 @@ impl Journal {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Job,
     ) -> Result<T, JournalError> {
+        if !self.shared.condition.is_open() {
+            return Err(self.not_open());
+        }
         let (done, answer) = oneshot::channel();
         self.shared.jobs.send(job(done)).await.map_err(|_| JournalError::Closed)?;
         answer.await.map_err(|_| JournalError::Closed)?
@@ -539,6 +639,18 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| JournalError::Closed)?
+}
+
+/// An error with its causes, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    line
 }
 
 /// The answer of who was not let into the queue.

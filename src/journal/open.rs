@@ -1,20 +1,19 @@
 //! Opening a journal with care: who else has it, whose it is, which format, whether it is whole. Every check comes
 //! before the first write.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::held::HeldFiles;
 use super::ids::Ids;
 use super::location::Location;
 use super::lock::{self, Lock};
 use super::schema::{APPLICATION_ID, FORMAT, TABLES, migrate};
 use super::side_files;
-use super::{Hazard, OpenError, Seq};
-use crate::files::sync_folder;
+use super::{Hazard, OpenError, Seq, recovery};
 pub(super) use crate::files::{beside, folder};
 use crate::metrics::Metrics;
 
@@ -24,15 +23,10 @@ const CHECKED_WHOLE_BYTES: u64 = 64 << 20;
 /// The folder of the ids is called like the journal, with this behind it.
 pub(super) const IDS: &str = ".ids";
 
-/// Pages in the WAL after which a commit moves them into the main file: few enough that this is short, enough that
-/// pages that many commits touch are moved once.
-const CHECKPOINT_PAGES: u32 = 2_000;
-
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// The journal's file, to be synced. Must be closed after every connection: the end of any handle of a file is the end
-    /// of SQLite's own locks on it.
-    pub(super) file: File,
+    /// Must be closed after every connection.
+    pub(super) held: Arc<HeldFiles>,
     pub(super) head: Seq,
     pub(super) ids: Ids,
 }
@@ -47,27 +41,23 @@ pub(super) fn open(configured: &Path, metrics: &Metrics) -> Result<(Arc<Lock>, O
     Ok((Arc::new(lock), opened))
 }
 
-/// Opens for writing what this process has locked; also again, once every connection and handle of the time before is
-/// closed. Fails when the journal was replaced meanwhile.
+/// Opens for writing what this process has locked; also again, once every connection and descriptor of the time before is
+/// closed. What the WAL held is in the main file then, and on disk. Fails when the journal was replaced meanwhile.
 pub(super) fn open_locked(lock: &Lock, metrics: &Metrics) -> Result<Opened, OpenError> {
     lock.verify()?;
     let location = lock.location();
     // SQLite would delete the log of an empty file.
     side_files::examine(location)?;
     let (path, file) = (&*location.configured, &*location.path);
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    recovery::before_open(file)?;
     let connection = Connection::open(file).map_err(|error| sqlite(path, &error))?;
-    let is_new = is_blank(&connection).map_err(|error| sqlite(path, &error))?;
-    if is_new {
+    recovery::leave_wal_alone(&connection).map_err(|error| sqlite(path, &error))?;
+    if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
         side_files::examine_beside_blank(location)?;
     } else {
         inspect(path, &connection)?;
     }
-    prepare(&connection).map_err(|error| sqlite(path, &error))?;
-    if is_new {
-        // The names of a new file and its log are safe only once their folder is.
-        sync_folder(folder(file)).map_err(io)?;
-    }
+    let held = prepare(path, file, &connection)?;
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
     let ids = Ids::open(file, &connection, metrics);
     // What the journal itself could not give is told of the journal.
@@ -75,8 +65,7 @@ pub(super) fn open_locked(lock: &Lock, metrics: &Metrics) -> Result<Opened, Open
         Some(error) => sqlite(path, error),
         None => OpenError::Io { path: beside(path, IDS), source },
     })?;
-    let file = File::open(file).map_err(io)?;
-    Ok(Opened { connection, file, head, ids })
+    Ok(Opened { connection, held, head, ids })
 }
 
 /// Whether it is a database in which there has never been anything: a new file, or what a first start leaves that was
@@ -116,6 +105,7 @@ pub fn probe(path: &Path) -> Result<Probe, OpenError> {
     }
     let connection = Connection::open_with_flags(&location.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|error| sqlite(path, &error))?;
+    recovery::leave_wal_alone(&connection).map_err(|error| sqlite(path, &error))?;
     if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
         side_files::examine_beside_blank(&location)?;
         return Ok(Probe::Absent);
@@ -148,6 +138,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     };
     let failed = |error: rusqlite::Error| sqlite(path, &error);
     let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    recovery::leave_wal_alone(&connection).map_err(failed)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
     recognise(path, &connection)?;
     Ok(connection)
@@ -198,18 +189,31 @@ fn check_whole(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     if result == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), problem: result }) }
 }
 
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
-    // Of a new file only. Twice SQLite's default: a group commit then fills half as many pages, each two system calls.
-    connection.pragma_update(None, "page_size", 8_192)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a commit returns after the fsync of the WAL. Nothing less keeps the promise.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    // Receipts are only appended: the pages that a large group commit fills, and the way to them.
-    connection.pragma_update(None, "cache_size", -512)?;
-    let format = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
-    migrate(connection, format)
+/// Makes it fit to be appended to: settings, everything in the main file, the newest format, and all of that on disk.
+fn prepare(path: &Path, file: &Path, connection: &Connection) -> Result<Arc<HeldFiles>, OpenError> {
+    let set = || {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        // Of a new file only. Twice SQLite's default: a group commit then fills half as many pages, each two system calls.
+        connection.pragma_update(None, "page_size", 8_192)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // FULL: a commit returns after the fsync of the WAL. Nothing less keeps the promise.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // Receipts are only appended: the pages that a large group commit fills, and the way to them.
+        connection.pragma_update(None, "cache_size", -512)
+    };
+    let failed = |error: rusqlite::Error| sqlite(path, &error);
+    set().map_err(failed)?;
+    recovery::move_all(file, connection)?;
+    let format = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    migrate(connection, format.map_err(failed)?).map_err(failed)?;
+    // After a new format the log is as large as what was copied; otherwise it is empty.
+    recovery::move_all(file, connection)?;
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let held = Arc::new(HeldFiles::open(file).map_err(io)?);
+    match held.sync_all() {
+        Ok(()) => Ok(held),
+        Err((path, source)) => Err(OpenError::Io { path, source }),
+    }
 }
 
 /// The newest position ever given out, which retention may have forgotten the receipt of.
@@ -230,6 +234,10 @@ pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> OpenError {
             OpenError::Damaged { path, problem: error.to_string() }
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Held { path },
+        Some(ErrorCode::DiskFull) => OpenError::Io {
+            path,
+            source: std::io::Error::new(std::io::ErrorKind::StorageFull, error.to_string()),
+        },
         _ => OpenError::Io { path, source: std::io::Error::other(error.to_string()) },
     }
 }

@@ -1,11 +1,12 @@
 //! Reading: connections of their own, so that a reader never waits for the writer nor the writer for a reader.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::recovery::leave_wal_alone;
 use super::{DeadLetter, JournalError, Letters, Seq, Stored};
 use crate::receipt::TraceContext;
 
@@ -48,15 +49,41 @@ pub struct Page {
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Held by each read; so whoever closes it waits for the reads under way.
+    gate: RwLock<Gate>,
+}
+
+/// Who may read.
+#[derive(Clone, Copy)]
+enum Gate {
+    Open,
+    /// What has the file open already: under its path there is another one, or none.
+    OnlyOpen,
+    Closed,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self { path, idle: Mutex::default(), gate: RwLock::new(Gate::Closed) }
     }
 
-    /// Closes the idle connections.
+    /// Lets everybody read.
+    pub(super) fn open(&self) {
+        self.set(Gate::Open);
+    }
+
+    /// Opens no more connections.
+    pub(super) fn keep_only_open(&self) {
+        self.set(Gate::OnlyOpen);
+    }
+
+    fn set(&self, gate: Gate) {
+        *self.gate.write().unwrap_or_else(PoisonError::into_inner) = gate;
+    }
+
+    /// Waits for the reads under way, and closes every connection. Until [`Readers::open`] nobody reads.
     pub(super) fn close(&self) {
+        self.set(Gate::Closed);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -214,13 +241,19 @@ impl Readers {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*gate, Gate::Closed) {
+            return Err(JournalError::NotOpen);
+        }
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let read = || {
             let connection = match kept {
                 Some(connection) => connection,
+                None if matches!(*gate, Gate::OnlyOpen) => return Ok(None),
                 None => {
                     let connection =
                         Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                    leave_wal_alone(&connection)?;
                     connection.busy_timeout(Duration::from_secs(5))?;
                     // What is read in order is seldom read again.
                     connection.pragma_update(None, "cache_size", -256)?;
@@ -232,9 +265,10 @@ impl Readers {
             if idle.len() < KEPT {
                 idle.push(connection);
             }
-            Ok(result)
+            Ok(Some(result))
         };
-        read().map_err(|error: rusqlite::Error| JournalError::Read(error.to_string()))
+        let read = read().map_err(|error: rusqlite::Error| JournalError::Read(error.to_string()))?;
+        read.ok_or(JournalError::NotOpen)
     }
 }
 

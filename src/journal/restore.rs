@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use super::location::Location;
 use super::open::{IDS, head, recognise, sqlite};
+use super::recovery::leave_wal_alone;
 use super::side_files::{RESTORING, STATE};
 use super::{Hazard, IDENTITY_MARK, OpenError, Seq, lock};
 use crate::files::{DATABASE, beside, folder, open_private, sync_folder};
@@ -153,6 +154,7 @@ fn check_backup(backup: &Path, found: &Metadata, journal: &Location) -> Result<(
 fn newest(location: &Location) -> Option<Seq> {
     let file = std::fs::metadata(&location.path).ok().filter(|file| file.len() > 0);
     let connection = file.and_then(|_| Connection::open(&location.path).ok())?;
+    leave_wal_alone(&connection).ok()?;
     recognise(&location.configured, &connection).ok()?;
     head(&connection).ok().filter(|newest| *newest > 0)
 }
@@ -206,6 +208,7 @@ impl Part {
             }
             OpenError::Damaged { problem, .. } => unfit(backup, &format!("it is damaged ({problem})")),
             OpenError::Held { .. }
+            | OpenError::Shared { .. }
             | OpenError::Unsafe { .. }
             | OpenError::Missing { .. }
             | OpenError::Restoring { .. }

@@ -79,9 +79,5 @@ pub(super) fn migrate(connection: &Connection, from: i64) -> rusqlite::Result<()
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {steps} {BESIDE} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))?;
-    if from > 0 {
-        // The log has become as large as what was copied.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    }
     Ok(())
 }

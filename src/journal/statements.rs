@@ -48,7 +48,7 @@ impl<'c> Statements<'c> {
     /// Stores what is new of a callback's receipts.
     pub(super) fn store(
         &mut self,
-        entries: Entries,
+        entries: &Entries,
         ids: &mut Ids,
         head: &mut Seq,
         committed: &mut Committed,
@@ -56,7 +56,7 @@ impl<'c> Statements<'c> {
     ) -> Result<(), StoreError> {
         for entry in entries {
             let fingerprint = entry.id.fingerprint();
-            if let Some(stored) = self.stored(&entry, ids.find(fingerprint)?)? {
+            if let Some(stored) = self.stored(entry, ids.find(fingerprint)?)? {
                 committed.repeated += 1;
                 match compare(&stored, &entry.json, entry.by_event) {
                     Repeat::Same => {}
@@ -73,8 +73,9 @@ impl<'c> Statements<'c> {
             if let Some(trace) = &entry.trace {
                 self.trace.execute(params![*head, trace.as_str()])?;
             }
-            let (received_at, json) = (entry.received_at, entry.json);
-            fresh.push(Stored { seq: *head, received_at, json, trace: entry.trace });
+            // The entry stays whole: it is stored once more when the disk was full and its reserve is given up.
+            let (received_at, json, trace) = (entry.received_at, entry.json.clone(), entry.trace.clone());
+            fresh.push(Stored { seq: *head, received_at, json, trace });
         }
         Ok(())
     }

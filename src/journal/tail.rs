@@ -33,6 +33,11 @@ impl Tail {
         }
     }
 
+    /// Empties it: what was in it may not be the end of the journal any more.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+    }
+
     /// The receipts behind a position, at most `limit`; `None` when the next one is not here.
     pub(super) fn read_after(&self, after: Seq, limit: usize) -> Option<Vec<Stored>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

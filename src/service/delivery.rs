@@ -56,7 +56,7 @@ impl Delivery {
         let mut handles = BTreeMap::new();
         let store = match config.delivery.ack_after {
             AckAfter::Journal => {
-                let journal = Journal::open(&config.journal, metrics)?;
+                let journal = Journal::start(&config.journal, metrics)?;
                 for (name, to) in destinations {
                     let (journal, metrics) = (journal.clone(), metrics.clone());
                     let Destination { config, sink, standing } = to;

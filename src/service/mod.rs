@@ -62,6 +62,9 @@ pub enum RunError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The journal's disk has failed, and the journal could not be opened again.
+    #[error("the journal could not be opened again after its disk failed: {0}")]
+    Lost(String),
     /// A sink cannot be set up as it is configured.
     #[error("sinks.{name}: {why}")]
     Sink {
@@ -81,7 +84,7 @@ pub enum RunError {
 /// Runs until told to stop, and returns when everything accepted is on disk and the sinks had their time.
 ///
 /// # Errors
-/// Only before it begins to listen.
+/// Before it begins to listen; and when the journal's disk has failed for so long that the process should end.
 pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Result<(), RunError> {
     let metrics = Metrics::new()?;
     let tasks = TaskTracker::new();
@@ -92,7 +95,7 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     let quarantine = Quarantine::open(&resolved(&config.journal.path), &config.quarantine, &metrics);
     let served = serve_vendors(&config, &metrics).map_err(RunError::Passthrough)?;
 
-    let admin_stop = CancellationToken::new();
+    let (stop, admin_stop) = (signals.stop.child_token(), CancellationToken::new());
     let state = start_state(&config, journal.as_ref(), &tasks, &admin_stop);
     let ban_guard = config.vendors.easemob.ban_guard;
     let callbacks = CallbackLog::new(config.callback_log);
@@ -139,12 +142,17 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
     tasks.spawn(cancelled_by(admin_stop.clone(), reloader));
 
     let drained = health.clone();
-    let stop = signals.stop.clone();
+    let stopped = stop.clone();
     tasks.spawn(async move {
-        stop.cancelled().await;
+        stopped.cancelled().await;
         drained.drain();
     });
-    serve(listeners.public, Public::new(door, health), bounds, signals.stop).await;
+    let serving = serve(listeners.public, Public::new(door, health), bounds, stop.clone());
+    let lost = serve_until_lost(serving, journal.as_ref(), &stop).await;
+    if lost.is_some() {
+        // Sinks can neither read the journal nor save how far they are.
+        give_up.cancel();
+    }
 
     // Every request has its answer, so everything accepted is in the journal: from here on the head stands still.
     tracing::info!("no more callbacks; waiting for the sinks");
@@ -170,7 +178,30 @@ pub async fn run(config: Config, listeners: Listeners, signals: Signals) -> Resu
         ingest.close();
     }
     spans.close().await;
-    Ok(())
+    lost.map_or(Ok(()), |why| Err(RunError::Lost(why)))
+}
+
+/// Serves to the end, which a journal that is lost brings about. Why it is, if so.
+async fn serve_until_lost(
+    serving: impl Future<Output = ()>,
+    journal: Option<&Journal>,
+    stop: &CancellationToken,
+) -> Option<String> {
+    tokio::pin!(serving);
+    let lost = async {
+        match journal {
+            Some(journal) => journal.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = &mut serving => None,
+        why = lost => {
+            stop.cancel();
+            serving.await;
+            Some(why)
+        }
+    }
 }
 
 /// The read state is no condition for anything: without it the API says that it is not there.

@@ -110,6 +110,8 @@ impl Way {
 
     /// Opens the file, and makes sure that it is this journal's.
     async fn open(&self) {
+        // A journal that will never be open ends the process.
+        let _is_open = self.journal.opened().await;
         let journal = self.insist(|| self.journal.identity()).await;
         let head = *self.journal.head().borrow();
         self.insist(|| self.ask(move |done| Job::Open { journal, head, done })).await;

@@ -169,7 +169,7 @@ fn entry(key: Option<String>, received_at: i64) -> Entry {
 async fn a_copy_is_the_journal_whatever_happens_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let (path, to) = (dir.path().join("readhook.db"), dir.path().join("backup.db"));
-    let config = JournalConfig { path: path.clone(), retention_days: 30 };
+    let config = JournalConfig { path: path.clone(), retention_days: 30, reserve_bytes: 0 };
     let journal = Journal::open(&config, &Metrics::new().unwrap()).unwrap();
     let at = |millis| Timestamp::from_millis(millis).unwrap();
     let commit = async |from: i64, to: i64| {
@@ -200,7 +200,7 @@ async fn a_copy_is_the_journal_whatever_happens_meanwhile() {
     assert_eq!(rows(&to), rows(&path));
 
     // Restored, it is another journal: what was made from the first one does not fit it.
-    let config = JournalConfig { path: to, retention_days: 30 };
+    let config = JournalConfig { path: to, retention_days: 30, reserve_bytes: 0 };
     let restored = Journal::open(&config, &Metrics::new().unwrap()).unwrap();
     assert_ne!(restored.identity().await.unwrap(), identity);
     assert_eq!(*restored.head().borrow(), 2_560);
@@ -211,7 +211,7 @@ async fn a_copy_is_the_journal_whatever_happens_meanwhile() {
 async fn an_emptied_journal_is_copied_with_what_it_remembers() {
     let dir = tempfile::tempdir().unwrap();
     let (path, to) = (dir.path().join("readhook.db"), dir.path().join("backup.db"));
-    let config = JournalConfig { path: path.clone(), retention_days: 30 };
+    let config = JournalConfig { path: path.clone(), retention_days: 30, reserve_bytes: 0 };
     let journal = Journal::open(&config, &Metrics::new().unwrap()).unwrap();
     journal.commit((0..10).map(|n| entry(None, n)).collect()).await.unwrap();
     let mut backup = Backup::begin(&path, &to).unwrap();

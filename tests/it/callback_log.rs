@@ -411,7 +411,7 @@ async fn park(dir: &std::path::Path, seqs: &[i64]) {
     use readhook::journal::{Journal, Letters};
     use readhook::metrics::Metrics;
     use readhook::receipt::Timestamp;
-    let config = JournalConfig { path: dir.join("readhook.db"), retention_days: 30 };
+    let config = JournalConfig { path: dir.join("readhook.db"), retention_days: 30, reserve_bytes: 0 };
     let journal = Journal::open(&config, &Metrics::new().unwrap()).unwrap();
     let at = Timestamp::parse_rfc3339("2020-01-01T00:00:00Z").unwrap();
     let mut receipts = journal.read_after(0, 1_000).await.unwrap();

@@ -16,7 +16,7 @@ use crate::house::{House, PATIENCE, config, delivered, demo, exchange};
 use crate::process::{Process, write_config};
 use crate::vendor::{Callback, easemob, openim, rongcloud, tencent};
 
-fn any_vendor(number: u64) -> Callback {
+pub(crate) fn any_vendor(number: u64) -> Callback {
     match number % 4 {
         0 => easemob(number),
         1 => tencent(number),

@@ -104,7 +104,8 @@ impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new().unwrap();
-        let config = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0 };
+        let config =
+            JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0, reserve_bytes: 0 };
         let journal = Journal::open(&config, &metrics).unwrap();
         Self {
             journal,

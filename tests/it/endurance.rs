@@ -64,7 +64,7 @@ pub(crate) fn entry(receipt: &Value) -> Entry {
 pub(crate) async fn journal(count: u64) -> (Journal, Metrics, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let metrics = Metrics::new().unwrap();
-    let config = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0 };
+    let config = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 0, reserve_bytes: 0 };
     let journal = Journal::open(&config, &metrics).unwrap();
     let numbers: Vec<u64> = (1..=count).collect();
     for numbers in numbers.chunks(2_000) {

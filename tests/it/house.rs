@@ -52,9 +52,13 @@ pub(crate) fn config(dir: &Path, text: &str) -> Config {
     table.remove("sinks");
     let file = dir.join("readhook.toml");
     std::fs::write(&file, toml::to_string(&table).unwrap()).unwrap();
+    // No test wants one that does not say so.
+    let reserve = table.get("journal").and_then(|journal| journal.get("reserve_bytes"));
+    let reserve = reserve.map_or_else(|| "0".to_owned(), ToString::to_string);
     let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
     let environment = Environment::from([
         ("READHOOK__JOURNAL__PATH".to_owned(), path("readhook.db")),
+        ("READHOOK__JOURNAL__RESERVE_BYTES".to_owned(), reserve),
         ("READHOOK__SINKS__EVENTS__TYPE".to_owned(), "file".to_owned()),
         ("READHOOK__SINKS__EVENTS__PATH".to_owned(), path("receipts.jsonl")),
     ]);

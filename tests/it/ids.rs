@@ -13,7 +13,7 @@ use readhook::receipt::{Key, Scope, VendorName};
 const MANY: i64 = 130_000;
 
 fn open(path: &Path) -> Journal {
-    let config = JournalConfig { path: path.to_owned(), retention_days: 30 };
+    let config = JournalConfig { path: path.to_owned(), retention_days: 30, reserve_bytes: 0 };
     Journal::open(&config, &Metrics::new().unwrap()).unwrap()
 }
 
@@ -205,7 +205,7 @@ async fn what_is_damaged_on_disk_is_never_taken_for_absent() {
     assert_eq!(commit(&journal, 0..SOME).await, (32_000, 0));
     journal.close().await;
     drop(journal);
-    let config = JournalConfig { path: path.clone(), retention_days: 30 };
+    let config = JournalConfig { path: path.clone(), retention_days: 30, reserve_bytes: 0 };
     for (what, change) in DAMAGES {
         // While it is running: known as soon as it is read.
         let metrics = Metrics::new().unwrap();
@@ -239,7 +239,9 @@ async fn a_damaged_run_that_is_met_while_runs_are_merged_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("readhook.db");
     let metrics = Metrics::new().unwrap();
-    let journal = Journal::open(&JournalConfig { path: path.clone(), retention_days: 30 }, &metrics).unwrap();
+    let journal =
+        Journal::open(&JournalConfig { path: path.clone(), retention_days: 30, reserve_bytes: 0 }, &metrics)
+            .unwrap();
     commit(&journal, 0..SOME).await;
     while runs(&path).iter().any(|run| run.extension().unwrap() != "run") || runs(&path).is_empty() {
         tokio::task::yield_now().await;

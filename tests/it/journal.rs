@@ -10,7 +10,7 @@ use readhook::metrics::Metrics;
 use readhook::receipt::{Key, ReceiptId, Scope, Timestamp, VendorName};
 
 fn open(path: &Path) -> Result<Journal, OpenError> {
-    let config = JournalConfig { path: path.to_owned(), retention_days: 30 };
+    let config = JournalConfig { path: path.to_owned(), retention_days: 30, reserve_bytes: 0 };
     Journal::open(&config, &Metrics::new().unwrap())
 }
 

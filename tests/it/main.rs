@@ -28,6 +28,7 @@ mod hostile;
 mod house;
 mod ids;
 mod journal;
+mod journal_files;
 mod openapi;
 mod openim_allow;
 mod passthrough;

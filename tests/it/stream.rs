@@ -281,7 +281,8 @@ async fn receipts_that_retention_has_taken_are_told() {
         post(&house, &openim(number)).await;
     }
     let dir = house.end().await;
-    let settings = JournalConfig { path: dir.path().join("readhook.db"), retention_days: 30 };
+    let settings =
+        JournalConfig { path: dir.path().join("readhook.db"), retention_days: 30, reserve_bytes: 0 };
     let journal = Journal::open(&settings, &Metrics::new().unwrap()).unwrap();
     let future = Timestamp::parse_rfc3339("2999-01-01T00:00:00Z").unwrap();
     assert_eq!(journal.prune(future, vec!["events".to_owned()], i64::MAX, 4).await.unwrap(), 4);

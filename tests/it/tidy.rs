@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 32] = [
     ("tls", &["clock", "config"]),
     ("spans", &["config", "receipt", "tls"]),
     ("vendor", &["config", "receipt"]),
-    ("journal", &["config", "files", "log_limit", "metrics", "receipt"]),
+    ("journal", &["backoff", "config", "files", "log_limit", "metrics", "receipt"]),
     ("quarantine", &["clock", "config", "files", "log_limit", "metrics", "receipt"]),
     ("callback_log", &["config", "journal", "receipt", "vendor"]),
     ("state", &["backoff", "files", "journal", "metrics", "receipt"]),

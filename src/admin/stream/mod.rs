@@ -101,7 +101,7 @@ pub(super) async fn stream(
     let wanted = Wanted { vendor, outcome: None, app, since: None };
     let journal = journal.filter(|_| receipts);
     let mut follower = Follower::new(journal, callbacks, log, wanted, &begin);
-    follower.greet(begin).await.map_err(|error| Problem::internal(&error))?;
+    follower.greet(begin).await.map_err(Problem::of_journal)?;
     let room = Room::new(permit, &admin.metrics);
     let follower = Following { follower, ending: admin.streams.ending.clone(), _room: room };
     let events = unfold(follower, async |mut following: Following| {

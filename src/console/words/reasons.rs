@@ -28,7 +28,11 @@ const REASONS: [Reason; 33] = [
         "It is JSON, but not what this vendor sends.",
         "是 JSON，但根元素不是该厂商发送的类型。",
     ),
-    reason("duplicate_key", "A JSON object names a key twice that is read.", "JSON 对象中有重复的键，且该键会被读取。"),
+    reason(
+        "duplicate_key",
+        "A JSON object names a key twice that is read.",
+        "JSON 对象中有重复的键，且该键会被读取。",
+    ),
     reason("command_missing", "CallbackCommand is missing in the query.", "查询参数缺少 CallbackCommand。"),
     reason("command_repeated", "CallbackCommand is there more than once.", "CallbackCommand 出现了多次。"),
     reason(
@@ -54,11 +58,7 @@ const REASONS: [Reason; 33] = [
         "The path is below the vendor's route, but none of its own. Correct the URL in the vendor's console.",
         "路径在该厂商的路由之下，但不是它的路由。请在厂商控制台中更正 URL。",
     ),
-    reason(
-        "throttled",
-        "Too many wrong credentials came from this address.",
-        "该地址多次提交错误的凭据。",
-    ),
+    reason("throttled", "Too many wrong credentials came from this address.", "该地址多次提交错误的凭据。"),
     reason(
         "unknown_app",
         "It names no app, or one that is not configured.",

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::super::entry::id_in;
+use super::super::recovery::leave_wal_alone;
 use super::super::{PRUNED_MARK, Seq, open};
 use super::index::Index;
 use super::{Fingerprint, folder_of, recovery};
@@ -185,6 +186,7 @@ fn rebuild(source: &Source, damaged: Option<&Path>, stop: &AtomicBool) -> io::Re
     }
     let connection = Connection::open_with_flags(&source.journal, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(io::Error::other)?;
+    leave_wal_alone(&connection).map_err(io::Error::other)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(io::Error::other)?;
     // What is read in order is not read again.
     connection.pragma_update(None, "cache_size", -256).map_err(io::Error::other)?;
