@@ -184,7 +184,7 @@ impl Starting {
         if let Some(disk) = disk {
             command.envs(disk.environment());
         }
-        command.arg("--config").arg(config).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg("serve").arg("--config").arg(config).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
