@@ -1,14 +1,16 @@
 //! The quarantine's thread: takes what waits into one transaction, and syncs it when a vendor or an operator waits for
 //! that. When the file fails it says so, turns everybody away at once, and tries again by itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::aside::{set_aside, with};
+use super::aside::set_aside;
+#[cfg(target_os = "linux")]
+use super::aside::with;
 use super::queue::{Batch, Job, Next, Order, Queue};
 use super::shares::Denied;
 use super::store::{Store, Trouble};
@@ -343,10 +345,17 @@ fn write(store: &mut Store, batch: &mut Batch, demote: &[i64]) -> Result<Written
 }
 
 /// Whether another process has the file open: its part of the WAL's index would outlive ours.
-fn held_elsewhere(path: &std::path::Path) -> bool {
+#[cfg(target_os = "linux")]
+fn held_elsewhere(path: &Path) -> bool {
     use rustix::fs::{FlockOperation, fcntl_lock};
     let Ok(index) = std::fs::OpenOptions::new().read(true).write(true).open(with(path, "-shm")) else {
         return false;
     };
     fcntl_lock(&index, FlockOperation::NonBlockingLockExclusive).is_err()
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(target_os = "linux"))]
+fn held_elsewhere(_: &Path) -> bool {
+    false
 }
