@@ -52,10 +52,14 @@ pub(super) fn open_locked(lock: &Lock, metrics: &Metrics) -> Result<Opened, Open
     recovery::before_open(file)?;
     let connection = Connection::open(file).map_err(|error| sqlite(path, &error))?;
     recovery::leave_wal_alone(&connection).map_err(|error| sqlite(path, &error))?;
-    if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
-        side_files::examine_beside_blank(location)?;
-    } else {
-        inspect(path, &connection)?;
+    let examined = match is_blank(&connection) {
+        Ok(true) => side_files::examine_beside_blank(location),
+        Ok(false) => inspect(path, &connection),
+        Err(error) => Err(sqlite(path, &error)),
+    };
+    if let Err(refused) = examined {
+        recovery::leave_nothing_behind(file, &connection);
+        return Err(refused);
     }
     let held = prepare(path, file, &connection)?;
     let head = head(&connection).map_err(|error| sqlite(path, &error))?;
@@ -106,13 +110,18 @@ pub fn probe(path: &Path) -> Result<Probe, OpenError> {
     let connection = Connection::open_with_flags(&location.path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|error| sqlite(path, &error))?;
     recovery::leave_wal_alone(&connection).map_err(|error| sqlite(path, &error))?;
-    if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
-        side_files::examine_beside_blank(&location)?;
-        return Ok(Probe::Absent);
-    }
-    inspect(path, &connection)?;
-    check_whole(path, &connection)?;
-    head(&connection).map(Probe::Whole).map_err(|error| sqlite(path, &error))
+    let examine = || {
+        if is_blank(&connection).map_err(|error| sqlite(path, &error))? {
+            side_files::examine_beside_blank(&location)?;
+            return Ok(Probe::Absent);
+        }
+        inspect(path, &connection)?;
+        check_whole(path, &connection)?;
+        head(&connection).map(Probe::Whole).map_err(|error| sqlite(path, &error))
+    };
+    let found = examine();
+    recovery::leave_nothing_behind(&location.path, &connection);
+    found
 }
 
 /// The path of a journal's file behind symbolic links: what belongs to it lies beside that. The path itself where it cannot be

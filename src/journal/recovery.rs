@@ -77,6 +77,16 @@ pub(super) fn leave_wal_alone(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "wal_autocheckpoint", 0)
 }
 
+/// Lets the end of a connection that only looked remove the files that SQLite made for it. Where the WAL holds something they
+/// stay: that is for a start to move.
+pub(super) fn leave_nothing_behind(journal: &Path, connection: &Connection) {
+    if is_empty(&beside(journal, "-wal")).unwrap_or(false)
+        && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+    {
+        tracing::debug!(%error, "an empty log stays beside the journal");
+    }
+}
+
 /// The process that has the WAL index open. To be asked while this process has no connection to the journal: the end of the
 /// descriptor that is opened here would be the end of SQLite's locks.
 #[cfg(any(target_os = "linux", target_os = "macos"))]

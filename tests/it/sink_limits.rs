@@ -13,6 +13,13 @@ async fn house_with(limits: SinkLimits) -> House {
     let (journal, _metrics, dir) = endurance::journal(20).await;
     journal.close().await;
     drop(journal);
+    // Retention goes by a stored time, which would begin at the newest receipt.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let marks = rusqlite::Connection::open(dir.path().join("readhook.db")).unwrap();
+    marks
+        .execute("INSERT INTO marks VALUES ('retention_watermark', ?1)", [i64::try_from(now).unwrap()])
+        .unwrap();
+    drop(marks);
     std::fs::create_dir(dir.path().join("receipts.jsonl")).unwrap();
     let mut config = config(dir.path(), &demo());
     config.journal.retention_days = 1;
