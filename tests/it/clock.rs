@@ -124,19 +124,19 @@ async fn no_year_panics_anything() {
     let clock = Clock::new(dir.path());
     let config = write_config(dir.path());
     let years = [
-        ("1", -62_135_596_800 + 100 * DAY),
-        ("1969", -DAY),
-        ("9999", 253_402_300_795),
-        ("10000", 253_402_300_800 + DAY),
-        ("300000", 9_404_913_475_200),
+        /* year 1 */ -62_135_596_800 + 100 * DAY,
+        /* year 1969 */ -DAY,
+        /* year 9999 */ 253_402_300_795,
+        /* year 10000 */ 253_402_300_800 + DAY,
+        /* year 300000 */ 9_404_913_475_200,
     ];
     let mut count = 0;
-    for (year, time) in years {
+    for time in years {
         clock.set_to(time);
         let process = clock.start(&config);
         works(&process, count).await;
         // And while it runs.
-        for (_, time) in years {
+        for time in years {
             clock.set_to(time);
             count += 3;
             works(&process, count).await;
@@ -145,7 +145,6 @@ async fn no_year_panics_anything() {
             works(&process, count).await;
         }
         count += 3;
-        println!("started in year {year}");
         end(process);
     }
 }
