@@ -39,9 +39,17 @@ struct Wanted {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct WantedLetters {
+    #[serde(deserialize_with = "not_null")]
     position: Option<i64>,
+    #[serde(deserialize_with = "not_null")]
     id: Option<String>,
+    #[serde(deserialize_with = "not_null")]
     all: Option<bool>,
+}
+
+/// A field that may be absent, and not null: an order with `"id": null` must not mean every dead letter.
+fn not_null<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 pub(super) async fn list(

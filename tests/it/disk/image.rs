@@ -41,6 +41,15 @@ impl Image {
         Self { file, mount, config, _dir: dir }
     }
 
+    /// The same with so many bytes in reserve.
+    pub(crate) fn with_reserve(self, bytes: u64) -> Self {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains("reserve_bytes = 0"), "{text}");
+        std::fs::write(&self.config, text.replace("reserve_bytes = 0", &format!("reserve_bytes = {bytes}")))
+            .unwrap();
+        self
+    }
+
     /// A line of the shell that mounts it, in a namespace that is just made. Nothing is written in the
     /// background while a test takes its copy.
     fn mounted(&self) -> String {

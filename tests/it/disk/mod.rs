@@ -129,6 +129,49 @@ async fn a_full_disk_is_unavailable_and_takes_callbacks_again_when_there_is_room
     vendors.are_kept(&process).await;
 }
 
+/// Waits for a metric of the reserve.
+async fn reserve(process: &Process, line: &str) {
+    timeout(ENOUGH, async {
+        while !get(process, "/metrics").await.1.lines().any(|found| found == line) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("the metrics should say `{line}`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root, loop devices and mkfs.ext4"]
+async fn the_reserve_keeps_a_full_disk_going_until_it_is_used_up() {
+    let image = Image::new(24).with_reserve(1 << 20);
+    let mut process = image.start();
+    let mut vendors = Vendors::new();
+    vendors.accepted(&process, 20).await;
+    reserve(&process, "readhook_journal_reserve_bytes 1048576").await;
+    let ballast = image.fill(&process);
+    // No callback fails because of the transaction that finds the disk full.
+    let given_up = async {
+        while get(&process, "/metrics").await.1.contains("readhook_journal_reserve_missing 0") {
+            vendors.accepted(&process, 1).await;
+            assert_eq!(get(&process, "/readyz").await.0, 200);
+        }
+    };
+    timeout(ENOUGH, given_up).await.expect("the reserve should be given up");
+    vendors.accepted(&process, 20).await;
+    // Then there is nothing left, and nobody is told otherwise.
+    vendors.until(&process, 503).await;
+    ready(&process, false).await;
+    vendors.are_kept(&process).await;
+    std::fs::remove_file(ballast).unwrap();
+    ready(&process, true).await;
+    reserve(&process, "readhook_journal_reserve_bytes 1048576").await;
+    vendors.accepted(&process, 5).await;
+    vendors.are_kept(&process).await;
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    image.is_whole();
+}
+
 /// As a kernel does it that has met an error on the disk.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, loop devices and mkfs.ext4"]
@@ -144,7 +187,8 @@ async fn a_disk_that_turns_read_only_is_unavailable_and_keeps_what_it_has() {
     for _ in 0..20 {
         assert_ne!(vendors.post(&process).await, 200, "nothing can be durable now");
     }
-    vendors.are_kept(&process).await;
+    // Every handle is closed, because the page cache cannot be believed; what is kept is asked after the restart.
+    assert_eq!(get(&process, "/api/v1/receipts").await.0, 503);
     process.kill();
     image.is_whole();
     let process = image.start();
