@@ -95,6 +95,10 @@ impl Ingest {
     ) -> Self {
         let by_vendor = VendorName::ALL.map(|name| metrics.of(name));
         let ban_guard = BanGuard::new(ban_guard);
+        // At 0 from the start: the first failure is an increase only then, and an alert looks for increases.
+        for why in NotHidden::ALL {
+            metrics.ban_guard_exposed.with_label_values(&[why.as_str()]).inc_by(0);
+        }
         Self {
             store,
             quarantine,

@@ -103,6 +103,9 @@ pub(crate) enum NotHidden {
 }
 
 impl NotHidden {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 5] = [Self::Off, Self::Full, Self::Client, Self::Slow, Self::Failed];
+
     /// The word in log and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

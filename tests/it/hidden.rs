@@ -169,6 +169,12 @@ async fn what_cannot_be_used_after_all_stays_for_an_operator() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quarantine_the_truth_is_told() {
     let house = House::start(&touchy()).await;
+    // Each reason is there at 0 from the start, so that the first failure is an increase.
+    let metrics = house.get("/metrics").await.body;
+    for why in ["off", "full", "client", "slow", "failed"] {
+        let series = format!(r#"readhook_ban_guard_exposed_total{{reason="{why}"}} 0"#);
+        assert!(metrics.lines().any(|line| line == series), "{series}");
+    }
     let (journal, quarantine) = (stuck(house.dir.path()), {
         let stuck = Connection::open(house.dir.path().join("readhook.db.quarantine")).unwrap();
         stuck.execute_batch("BEGIN IMMEDIATE").unwrap();
